@@ -1,0 +1,92 @@
+//! What a prover is given for one batch.
+
+use alloy_primitives::{B256, Bytes, FixedBytes, keccak256};
+use serde::{Deserialize, Serialize};
+
+use crate::BatchHeader;
+
+/// KZG commitment of one blob and the proof that it is the commitment of that blob (EIP-4844
+/// `compute_blob_kzg_proof`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobProof {
+    /// KZG commitment, 48 bytes.
+    pub commitment: FixedBytes<48>,
+    /// Blob proof (version 0), 48 bytes.
+    pub proof: FixedBytes<48>,
+}
+
+/// Input of the proven program for one batch. Nothing in it is trusted: the program computes the public
+/// values from it, and a wrong input gives other public values or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchInput {
+    /// Header of the previous batch; its hash is the first public value.
+    pub parent: BatchHeader,
+    /// Header number of the L2 block before the batch's first block.
+    pub parent_block: u64,
+    /// `sealed_at` of the new header.
+    pub sealed_at: u64,
+    /// The encoded batch as it lies in the blobs (before packing into field elements).
+    pub da_payload: Bytes,
+    /// One per blob, in order; empty in a batch without blobs.
+    pub blobs: Vec<BlobProof>,
+    /// Execution witness of each block: the JSON that `debug_executionWitness` answered for it.
+    pub witnesses: Vec<Bytes>,
+    /// The L2's chain configuration: the `config` object of its genesis as canonical JSON
+    /// ([`ProgramKey::canonical_chain_config`]).
+    pub chain_config: Bytes,
+}
+
+/// Names a program together with the chain rules it proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProgramKey(pub B256);
+
+impl ProgramKey {
+    /// Version of the program's rules; part of the key, so that a change of rules needs a new key on L1.
+    pub const PROGRAM: &'static str = "ensemble-program/1";
+
+    /// Canonical text of a chain configuration: JSON with sorted keys, no white space, no null members.
+    #[must_use]
+    pub fn canonical_chain_config(config: &serde_json::Value) -> String {
+        fn write(value: &serde_json::Value, out: &mut String) {
+            match value {
+                serde_json::Value::Object(map) => {
+                    let mut keys: Vec<_> = map.iter().filter(|(_, v)| !v.is_null()).collect();
+                    keys.sort_by(|a, b| a.0.cmp(b.0));
+                    out.push('{');
+                    for (i, (k, v)) in keys.into_iter().enumerate() {
+                        if i > 0 {
+                            out.push(',');
+                        }
+                        out.push_str(&serde_json::Value::String(k.clone()).to_string());
+                        out.push(':');
+                        write(v, out);
+                    }
+                    out.push('}');
+                }
+                serde_json::Value::Array(items) => {
+                    out.push('[');
+                    for (i, v) in items.iter().enumerate() {
+                        if i > 0 {
+                            out.push(',');
+                        }
+                        write(v, out);
+                    }
+                    out.push(']');
+                }
+                other => out.push_str(&other.to_string()),
+            }
+        }
+        let mut out = String::new();
+        write(config, &mut out);
+        out
+    }
+
+    /// Key of the `exec` program for a chain: `keccak256(PROGRAM || 0x00 || canonical chain config)`.
+    #[must_use]
+    pub fn exec(canonical_chain_config: &str) -> Self {
+        let mut bytes = Self::PROGRAM.as_bytes().to_vec();
+        bytes.push(0);
+        bytes.extend_from_slice(canonical_chain_config.as_bytes());
+        Self(keccak256(bytes))
+    }
+}

@@ -1,0 +1,238 @@
+//! Messages between prover sessions and ProofManager, and what they carry.
+
+use std::str::FromStr;
+
+use actix::Message;
+use alloy_primitives::Bytes;
+use ensemble_batch::{ProgramKey, PublicValues};
+use serde::{Deserialize, Serialize};
+
+/// Kind of proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProverType {
+    /// Native re-execution, attested by a signature over the public values (EIP-712).
+    Exec,
+    /// RISC Zero.
+    Risc0,
+    /// Succinct SP1.
+    Sp1,
+    /// Brevis Pico.
+    Pico,
+}
+
+impl ProverType {
+    /// Every type, in the order of the contract's configuration.
+    pub const ALL: [Self; 4] = [Self::Exec, Self::Risc0, Self::Sp1, Self::Pico];
+
+    /// Stable lower-case name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Risc0 => "risc0",
+            Self::Sp1 => "sp1",
+            Self::Pico => "pico",
+        }
+    }
+}
+
+impl std::fmt::Display for ProverType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no prover type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown prover type `{0}`: expected one of exec, risc0, sp1, pico")]
+pub struct UnknownProverType(pub String);
+
+impl FromStr for ProverType {
+    type Err = UnknownProverType;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|t| t.as_str().eq_ignore_ascii_case(text.trim()))
+            .ok_or_else(|| UnknownProverType(text.to_owned()))
+    }
+}
+
+/// A proof for one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchProof {
+    /// Kind of proof.
+    pub prover_type: ProverType,
+    /// Batch it is for.
+    pub batch_number: u64,
+    /// What it proves.
+    pub public_values: PublicValues,
+    /// Program that was run.
+    pub program_key: ProgramKey,
+    /// The proof itself; for `exec` 65 bytes `r || s || v`.
+    pub proof: Bytes,
+}
+
+/// Number of a prover's TCP session, unique while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SessionId(pub u64);
+
+/// Number of a lease, unique for ever within a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LeaseId(pub u64);
+
+/// Who a prover says it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProverIdentity {
+    /// Name chosen by its operator, for logs.
+    pub name: String,
+    /// Address it connects from.
+    pub peer: String,
+    /// Kind of proof it makes.
+    pub prover_type: ProverType,
+}
+
+/// A prover has said hello.
+///
+/// Producer: ProverSession, routed by SystemActor. Consumer: ProofManager. Delivery: acknowledged; `false` refuses
+/// the session (its prover type is not wanted, or it is in quarantine).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "Result<(), String>")]
+pub struct Register {
+    /// The session.
+    pub session: SessionId,
+    /// Who it is.
+    pub prover: ProverIdentity,
+}
+
+/// A prover wants work.
+///
+/// Producer: ProverSession. Consumer: ProofManager. Delivery: acknowledged; the lease is stored before the reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "WorkReply")]
+pub struct RequestWork {
+    /// The session.
+    pub session: SessionId,
+    /// Who it is.
+    pub prover: ProverIdentity,
+}
+
+/// A batch to prove, leased for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The lease; goes back with the proof.
+    pub lease: LeaseId,
+    /// Batch to prove.
+    pub batch_number: u64,
+    /// Milliseconds after which the batch is given to somebody else unless a [`Heartbeat`] comes.
+    pub lease_ms: u64,
+    /// `bincode` of [`ensemble_batch::BatchInput`].
+    pub input: Bytes,
+}
+
+/// Answer to [`RequestWork`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkReply {
+    /// Prove this.
+    Work(Work),
+    /// Nothing to do now.
+    Idle {
+        /// Milliseconds to wait before asking again.
+        retry_after_ms: u64,
+    },
+    /// This prover will get nothing.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A prover is still at work on its lease.
+///
+/// Producer: ProverSession. Consumer: ProofManager. Delivery: acknowledged; `false` when the lease is not (or no
+/// longer) this session's, so the work is in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "bool")]
+pub struct Heartbeat {
+    /// The session.
+    pub session: SessionId,
+    /// The lease.
+    pub lease: LeaseId,
+}
+
+/// A prover hands in a proof.
+///
+/// Producer: ProverSession. Consumer: ProofManager. Delivery: acknowledged; the reply `Accepted` comes after the
+/// proof is checked against the batch's public values and stored (SEQ-INV-6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "SubmitReply")]
+pub struct SubmitProof {
+    /// The session.
+    pub session: SessionId,
+    /// Who it is.
+    pub prover: ProverIdentity,
+    /// The lease, when the prover has one.
+    pub lease: LeaseId,
+    /// The proof.
+    pub proof: BatchProof,
+}
+
+/// Why a proof was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProofRejection {
+    /// No such batch, or it needs no proof of this kind.
+    NotWanted,
+    /// It proves other public values than the batch's; the program saw another batch or other data.
+    WrongPublicValues {
+        /// What the batch has.
+        expected: PublicValues,
+        /// What the proof says.
+        got: PublicValues,
+    },
+    /// It was made by another program or for other chain rules.
+    WrongProgram {
+        /// The key registered on L1.
+        expected: ProgramKey,
+        /// The key of the proof.
+        got: ProgramKey,
+    },
+    /// The proof does not verify.
+    Invalid(String),
+    /// This prover handed in bad proofs before and is not listened to any more.
+    Quarantined,
+}
+
+impl std::fmt::Display for ProofRejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotWanted => f.write_str("no proof of this kind is wanted for this batch"),
+            Self::WrongPublicValues { expected, got } => write!(
+                f,
+                "the proof is about other data: batch has {} -> {}, proof says {} -> {}",
+                expected.from, expected.to, got.from, got.to
+            ),
+            Self::WrongProgram { expected, got } => {
+                write!(f, "the proof is of program {}, wanted {}", got.0, expected.0)
+            }
+            Self::Invalid(why) => write!(f, "the proof does not verify: {why}"),
+            Self::Quarantined => f.write_str("this prover is in quarantine after bad proofs"),
+        }
+    }
+}
+
+/// Answer to [`SubmitProof`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubmitReply {
+    /// Checked and stored.
+    Accepted,
+    /// A proof of this kind was there already; nothing was changed.
+    Duplicate,
+    /// Refused; the batch is given to somebody else.
+    Rejected(ProofRejection),
+    /// It could not be stored now; hand it in again.
+    RetryLater {
+        /// Milliseconds to wait.
+        retry_after_ms: u64,
+    },
+}
