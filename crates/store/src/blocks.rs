@@ -1,0 +1,193 @@
+//! Sealed L2 blocks, what was read of them for the batch, and their witnesses.
+
+use alloy_primitives::B256;
+use ensemble_batch::{L2Withdrawal, SealedBlock};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    Store, StoreError,
+    store::{Reader, hex, int, to_binary},
+};
+
+/// The light columns of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockRow {
+    /// Block height.
+    pub number: u64,
+    /// Block hash.
+    pub hash: B256,
+    /// Unix seconds.
+    pub timestamp: u64,
+    /// Id of the last deposit included up to and with this block.
+    pub deposits_index: u64,
+    /// Number of transactions.
+    pub transactions: u64,
+    /// Whether witness and withdrawals are there.
+    pub complete: bool,
+}
+
+/// What is read from the execution client after a block was sealed and before it enters a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockExtras {
+    /// Withdrawals that the block's transactions started, in order.
+    pub withdrawals: Vec<L2Withdrawal>,
+    /// The JSON that `debug_executionWitness` answered; empty once pruned.
+    pub witness: Vec<u8>,
+}
+
+fn block_row(row: &SqliteRow) -> Result<BlockRow, StoreError> {
+    let r = Reader { table: "blocks", row };
+    Ok(BlockRow {
+        number: r.int("number")?,
+        hash: r.parse("hash")?,
+        timestamp: r.int("timestamp")?,
+        deposits_index: r.int("deposits_index")?,
+        transactions: r.int("transactions")?,
+        complete: r.int("complete")? != 0,
+    })
+}
+
+const LIGHT: &str = "SELECT number, hash, timestamp, deposits_index, transactions, \
+    (withdrawals IS NOT NULL) AS complete FROM blocks ORDER BY number DESC LIMIT 1";
+
+impl Store {
+    /// Writes a sealed block. The same block again is accepted; another one at its height is not (SEQ-INV-3).
+    ///
+    /// # Errors
+    /// [`StoreError::Gap`] when it does not follow the stored head, [`StoreError::Conflict`] when another block is
+    /// at its height.
+    pub async fn insert_block(&self, block: &SealedBlock) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let there: Option<(String,)> = sqlx::query_as("SELECT hash FROM blocks WHERE number = ?")
+            .bind(int(block.number)?)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some((hash,)) = there {
+            return if hash == hex(&block.block_hash) {
+                Ok(())
+            } else {
+                Err(StoreError::Conflict { what: "block", number: block.number })
+            };
+        }
+        let head: Option<(i64, String)> =
+            sqlx::query_as("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1")
+                .fetch_optional(&mut *tx)
+                .await?;
+        if let Some((number, hash)) = head {
+            let number = u64::try_from(number).unwrap_or(0);
+            if block.number != number + 1 || hex(&block.parent_hash) != hash {
+                return Err(StoreError::Gap { what: "block", got: block.number, expected_after: number });
+            }
+        }
+        sqlx::query(
+            "INSERT INTO blocks (number, hash, parent_hash, timestamp, deposits_index, transactions, gas_used, payload) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(int(block.number)?)
+        .bind(hex(&block.block_hash))
+        .bind(hex(&block.parent_hash))
+        .bind(int(block.timestamp)?)
+        .bind(int(block.deposits_index())?)
+        .bind(int(block.transactions.len() as u64)?)
+        .bind(int(block.gas_used)?)
+        .bind(to_binary(block)?)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The highest stored block.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn head_block(&self) -> Result<Option<BlockRow>, StoreError> {
+        let row = sqlx::query(LIGHT).fetch_optional(&self.pool).await?;
+        row.as_ref().map(block_row).transpose()
+    }
+
+    /// The payload of a block.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the payload is damaged.
+    pub async fn block(&self, number: u64) -> Result<Option<SealedBlock>, StoreError> {
+        let row = sqlx::query("SELECT number, payload FROM blocks WHERE number = ?")
+            .bind(int(number)?)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Reader { table: "blocks", row: &row }.binary("payload")).transpose()
+    }
+
+    /// Hash of a stored block.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn block_hash(&self, number: u64) -> Result<Option<B256>, StoreError> {
+        let row = sqlx::query("SELECT number, hash FROM blocks WHERE number = ?")
+            .bind(int(number)?)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Reader { table: "blocks", row: &row }.parse("hash")).transpose()
+    }
+
+    /// Removes a block that never became canonical, and nothing else: only the stored head can be removed, and
+    /// only while it is in no batch.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn remove_head_block(&self, hash: B256) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM blocks WHERE hash = ?1 AND number = (SELECT MAX(number) FROM blocks) \
+             AND number > (SELECT COALESCE(MAX(last_block), 0) FROM batches)",
+        )
+        .bind(hex(&hash))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Keeps withdrawals and witness of a block.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn set_block_extras(&self, number: u64, extras: &BlockExtras) -> Result<(), StoreError> {
+        sqlx::query("UPDATE blocks SET withdrawals = ?, witness = ? WHERE number = ?")
+            .bind(to_binary(&extras.withdrawals)?)
+            .bind(&extras.witness)
+            .bind(int(number)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Withdrawals and witness of a block, none before they were kept.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn block_extras(&self, number: u64) -> Result<Option<BlockExtras>, StoreError> {
+        let row = sqlx::query(
+            "SELECT number, withdrawals, COALESCE(witness, X'') AS witness FROM blocks \
+             WHERE number = ? AND withdrawals IS NOT NULL",
+        )
+        .bind(int(number)?)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| {
+            let r = Reader { table: "blocks", row: &row };
+            Ok(BlockExtras { withdrawals: r.binary("withdrawals")?, witness: r.blob("witness")? })
+        })
+        .transpose()
+    }
+
+    /// Drops the witnesses of blocks up to and with `number`; their batch is verified.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn prune_witnesses(&self, number: u64) -> Result<u64, StoreError> {
+        let done = sqlx::query("UPDATE blocks SET witness = NULL WHERE number <= ? AND witness IS NOT NULL")
+            .bind(int(number)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected())
+    }
+}

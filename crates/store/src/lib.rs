@@ -1,0 +1,24 @@
+//! Durable state of the sequencer: SQLite in one file, through `sqlx`.
+//!
+//! Whatever a component must still know after a crash is here, written before the side effect that depends on
+//! it. Each method is one transaction. The tables are plain enough to be read with the `sqlite3` shell: hashes
+//! and addresses are hex text, amounts decimal wei; only payloads, witnesses and proofs are binary.
+
+mod batches;
+mod blocks;
+mod deposits;
+mod error;
+mod intents;
+mod proofs;
+mod store;
+
+pub use batches::{BatchRecord, BatchStatus};
+pub use blocks::{BlockExtras, BlockRow};
+pub use deposits::Cursor;
+pub use error::StoreError;
+pub use intents::{IntentRecord, IntentState, SignedTransaction};
+pub use proofs::{LeaseRecord, StoredProof};
+pub use store::{ChainIdentity, Store};
+
+#[cfg(test)]
+mod tests;
