@@ -15,9 +15,6 @@ use crate::{
 /// Bytes of the version in front of the segments.
 const VERSION_BYTES: usize = 1;
 
-/// Bytes of the block count at the front of a body, at most.
-const MAX_COUNT: usize = 10;
-
 /// How large a batch may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchLimits {
@@ -115,6 +112,9 @@ impl BatchBuilder {
     }
 
     /// An empty batch, compressed at a zstd level from 1 to [`codec::MAX_LEVEL`].
+    ///
+    /// A push may compress the whole batch: up to about 0.2 s at level 9 for 15 MB that go into six blobs, but more
+    /// than 10 s at level 19.
     #[must_use]
     pub fn with_level(limits: BatchLimits, level: i32) -> Self {
         Self {
@@ -178,7 +178,7 @@ impl BatchBuilder {
             Some(Limit::Gas)
         } else if deposits > limits.max_deposits {
             Some(Limit::Deposits)
-        } else if MAX_COUNT.saturating_add(self.body).saturating_add(body) > MAX_BODY_BYTES {
+        } else if self.body.saturating_add(body) > MAX_BODY_BYTES {
             Some(Limit::Body)
         } else {
             None
@@ -244,7 +244,7 @@ impl BatchBuilder {
     }
 
     fn bound_with(&self, open_body: usize) -> usize {
-        let open = if open_body == 0 { 0 } else { SEGMENT_HEADER + compress_bound(MAX_COUNT + open_body) };
+        let open = if open_body == 0 { 0 } else { SEGMENT_HEADER + compress_bound(open_body) };
         VERSION_BYTES + self.closed_bytes() + open
     }
 

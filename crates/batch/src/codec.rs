@@ -64,7 +64,7 @@
 
 use std::io::Read;
 
-use alloy_primitives::{Address, B256, Bloom, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Bytes};
 use ensemble_error::{Classify, Severity};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
@@ -81,6 +81,7 @@ pub const MAX_BODY_BYTES: usize = 64 << 20;
 const MAX_WINDOW_BYTES: u64 = 8 << 20;
 
 /// Bytes of the two lengths in front of a frame.
+#[cfg(feature = "encode")]
 pub(crate) const SEGMENT_HEADER: usize = 8;
 
 /// Least bytes that a block takes in a body: 13 columns with at least one byte, 20 + 4 × 32 bytes fixed.
@@ -282,7 +283,11 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    fn words<const N: usize>(&mut self, count: usize, what: &'static str) -> Result<Vec<[u8; N]>, CodecError> {
+    fn words<const N: usize>(
+        &mut self,
+        count: usize,
+        what: &'static str,
+    ) -> Result<Vec<[u8; N]>, CodecError> {
         let bytes = self.bytes(count.saturating_mul(N), what)?;
         Ok(bytes.as_chunks::<N>().0.to_vec())
     }
@@ -301,7 +306,12 @@ impl Reader<'_> {
 
     /// A column of counts, and their sum. Each counted thing takes at least `min_bytes` in later columns, so the sum
     /// cannot exceed what is left of the body.
-    fn counts(&mut self, n: usize, min_bytes: usize, what: &'static str) -> Result<(Vec<usize>, usize), CodecError> {
+    fn counts(
+        &mut self,
+        n: usize,
+        min_bytes: usize,
+        what: &'static str,
+    ) -> Result<(Vec<usize>, usize), CodecError> {
         let mut sum = 0usize;
         let mut counts = Vec::with_capacity(n);
         for _ in 0..n {
@@ -342,7 +352,11 @@ impl Reader<'_> {
     }
 }
 
-fn decode_body(body: &Bytes, parent: &mut ParentRef, blocks: &mut Vec<SealedBlock>) -> Result<(), CodecError> {
+fn decode_body(
+    body: &Bytes,
+    parent: &mut ParentRef,
+    blocks: &mut Vec<SealedBlock>,
+) -> Result<(), CodecError> {
     let mut r = Reader { body, at: 0 };
     let n = r.uint("block count")?;
     if n == 0 {
@@ -460,6 +474,8 @@ pub(crate) use encode::{body_bound, check, compress_bound, encode_segment};
 
 #[cfg(feature = "encode")]
 mod encode {
+    use alloy_primitives::keccak256;
+
     use super::*;
 
     /// zstd level that [`encode_blocks`] uses.
@@ -545,11 +561,14 @@ mod encode {
     /// Upper bound of what a block adds to a body, close to the truth for blocks with many transactions.
     pub(crate) fn body_bound(block: &SealedBlock) -> usize {
         let strings = |list: &[Bytes]| list.iter().map(|s| uint_len(s.len() as u64) + s.len()).sum::<usize>();
+        // the count of a segment's blocks has at most as many bytes as the segment has blocks
+        let count = 1;
         let numbers = 7 * MAX_UINT;
         let forms = 2;
         let fixed = 24 + 20 + 4 * 32 + if block.logs_bloom.is_zero() { 0 } else { 256 };
         let counts = 4 * MAX_UINT;
-        numbers
+        count
+            + numbers
             + forms
             + fixed
             + counts
@@ -594,7 +613,7 @@ mod encode {
     }
 
     fn encode_body(blocks: &[SealedBlock]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(MAX_UINT + blocks.iter().map(body_bound).sum::<usize>());
+        let mut out = Vec::with_capacity(blocks.iter().map(body_bound).sum());
         let out = &mut out;
         put_uint(out, blocks.len() as u64);
         put_deltas(out, blocks.iter().map(|b| b.timestamp));

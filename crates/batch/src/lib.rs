@@ -4,8 +4,8 @@
 //! formats are described byte by byte in [`codec`] (the batch payload), [`blob`] (its packing into blobs) and at
 //! [`WithdrawalTree`], [`BatchHeader`] and the deposit functions.
 
-mod block;
 pub mod blob;
+mod block;
 #[cfg(feature = "encode")]
 mod builder;
 pub mod codec;
@@ -14,16 +14,18 @@ mod header;
 mod input;
 mod withdrawals;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "encode"))]
 mod tests;
 
-pub use blob::{BLOB_BYTES, Blob, BlobError, blobs_hash, blobs_needed, pack, unpack, usable_bytes, versioned_hash};
+pub use blob::{
+    BLOB_BYTES, Blob, BlobError, blobs_hash, blobs_needed, pack, unpack, usable_bytes, versioned_hash,
+};
 pub use block::{SealedBlock, Withdrawal, deposits_index_of, prev_randao};
 #[cfg(feature = "encode")]
 pub use builder::{BatchBuilder, BatchLimits, EncodedBatch, Limit, Push};
-pub use codec::{CodecError, ParentRef, decode_blocks};
 #[cfg(feature = "encode")]
 pub use codec::encode_blocks;
+pub use codec::{CodecError, ParentRef, decode_blocks};
 pub use deposits::{Deposit, GWEI, deposit_leaf, next_deposits_hash};
 pub use header::{BatchHeader, PublicValues};
 pub use input::{BatchInput, BlobProof, ProgramKey};

@@ -58,7 +58,8 @@ impl MerkleProof {
         }
         let mut node = leaf;
         for (level, sibling) in self.siblings.iter().enumerate() {
-            node = if (self.index >> level) & 1 == 1 { parent(*sibling, node) } else { parent(node, *sibling) };
+            node =
+                if (self.index >> level) & 1 == 1 { parent(*sibling, node) } else { parent(node, *sibling) };
         }
         node == root
     }
@@ -127,7 +128,8 @@ impl WithdrawalTree {
     pub fn proof(&self, index: u64) -> Option<MerkleProof> {
         let at = usize::try_from(index).ok().filter(|at| *at < self.ids.len())?;
         let below_root = self.levels.len().checked_sub(1)?;
-        let siblings = self.levels[..below_root].iter().zip(0..).map(|(row, level)| row[(at >> level) ^ 1]).collect();
+        let siblings =
+            self.levels[..below_root].iter().zip(0..).map(|(row, level)| row[(at >> level) ^ 1]).collect();
         Some(MerkleProof { index, siblings })
     }
 

@@ -1,0 +1,72 @@
+use proptest::{collection::vec, prelude::*};
+
+use crate::{BLOB_BYTES, Blob, BlobError, blobs_needed, pack, unpack, usable_bytes};
+
+#[test]
+fn sizes() {
+    assert_eq!(BLOB_BYTES, 4096 * 32);
+    assert_eq!(usable_bytes(0), 0);
+    assert_eq!(usable_bytes(1), 4096 * 31 - 4);
+    assert_eq!(usable_bytes(6), 6 * 4096 * 31 - 4);
+    assert_eq!(usable_bytes(usize::MAX), u32::MAX as usize);
+    assert_eq!(
+        (blobs_needed(0), blobs_needed(usable_bytes(1)), blobs_needed(usable_bytes(1) + 1)),
+        (1, 1, 2)
+    );
+}
+
+#[test]
+fn layout() {
+    let blobs = pack(b"\x01\x02\x03", 1).unwrap();
+    assert_eq!(blobs.len(), 1);
+    assert_eq!(blobs[0].as_bytes()[..9], [0, 0, 0, 0, 3, 1, 2, 3, 0]);
+    assert!(blobs[0].as_bytes()[9..].iter().all(|byte| *byte == 0));
+    let full = pack(&[0xff; 60], 1).unwrap();
+    assert_eq!(full[0].as_bytes()[31..34], [0xff, 0, 0xff]);
+}
+
+#[test]
+fn limits() {
+    for n in 1..=3 {
+        let most = vec![0xab; usable_bytes(n)];
+        let blobs = pack(&most, n).unwrap();
+        assert_eq!(blobs.len(), n);
+        assert!(unpack(&blobs).unwrap() == most);
+        let above = vec![0xab; usable_bytes(n) + 1];
+        let error = BlobError::TooLarge { bytes: above.len(), needed: n + 1, max: n };
+        assert_eq!(pack(&above, n), Err(error));
+    }
+    assert!(matches!(pack(&[], 0), Err(BlobError::TooLarge { .. })));
+    assert_eq!(unpack(&pack(&[], 1).unwrap()), Ok(vec![]));
+}
+
+#[test]
+fn what_pack_does_not_make_is_refused() {
+    let good = pack(&[7; 100], 1).unwrap().remove(0);
+    let change = |at: usize, value: u8| {
+        let mut bytes = good.as_bytes().to_vec();
+        bytes[at] = value;
+        Blob::from_slice(&bytes).unwrap()
+    };
+    assert_eq!(unpack(&[]), Err(BlobError::Empty));
+    assert_eq!(unpack(&[change(64, 1)]), Err(BlobError::HighByte { blob: 0, element: 2 }));
+    assert_eq!(unpack(&[change(BLOB_BYTES - 1, 1)]), Err(BlobError::Trailing));
+    assert_eq!(unpack(&[change(4, 99)]), Err(BlobError::Trailing));
+    assert_eq!(unpack(&[good.clone(), good.clone()]), Err(BlobError::WrongCount { blobs: 2, bytes: 100 }));
+    assert!(matches!(unpack(&[change(1, 0xff)]), Err(BlobError::WrongCount { blobs: 1, .. })));
+    assert_eq!(Blob::from_slice(&[0; 5]), Err(BlobError::WrongSize(5)));
+    assert_eq!(format!("{good:?}"), "Blob(108 bytes, then zeros)");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn round_trip(payload in vec(any::<u8>(), 0..300_000)) {
+        let blobs = pack(&payload, 3).unwrap();
+        prop_assert_eq!(blobs.len(), blobs_needed(payload.len()));
+        // EIP-4844: each field element is below the BLS12-381 scalar modulus, which begins with 0x73
+        prop_assert!(blobs.iter().all(|blob| blob.as_bytes().chunks(32).all(|element| element[0] == 0)));
+        prop_assert!(unpack(&blobs).unwrap() == payload);
+    }
+}
