@@ -1,0 +1,86 @@
+//! The contracts' code, from the artifacts. Init codes that take constructor arguments are in
+//! [`deploy`](crate::deploy).
+
+use alloy_primitives::Bytes;
+
+use crate::abi;
+
+fn owned(code: &ethers_core::types::Bytes) -> Bytes {
+    code.to_vec().into()
+}
+
+/// Runtime code of `CommonBridgeL2`, to be put into the L2's genesis at
+/// [`L2_BRIDGE_ADDRESS`](crate::L2_BRIDGE_ADDRESS) with empty storage and nonce 1.
+#[must_use]
+pub fn l2_bridge_runtime() -> Bytes {
+    owned(&abi::bridge_l2::COMMONBRIDGEL2_DEPLOYED_BYTECODE)
+}
+
+/// Init code of `DeterministicDeployer`; it has no constructor arguments.
+#[must_use]
+pub fn deterministic_deployer() -> Bytes {
+    owned(&abi::deployer::DETERMINISTICDEPLOYER_BYTECODE)
+}
+
+/// Runtime code of `DeterministicDeployer`, to recognise one that is already on the chain.
+#[must_use]
+pub fn deterministic_deployer_runtime() -> Bytes {
+    owned(&abi::deployer::DETERMINISTICDEPLOYER_DEPLOYED_BYTECODE)
+}
+
+/// Init code of a verifier that accepts every proof. FOR TESTS AND GAS MEASUREMENTS ONLY.
+#[must_use]
+pub fn accept_all_verifier() -> Bytes {
+    owned(&abi::accept_all::ACCEPTALLVERIFIER_BYTECODE)
+}
+
+pub(crate) fn proposer() -> Bytes {
+    owned(&abi::proposer::ONCHAINPROPOSER_BYTECODE)
+}
+
+pub(crate) fn bridge() -> Bytes {
+    owned(&abi::bridge::COMMONBRIDGE_BYTECODE)
+}
+
+pub(crate) fn proxy() -> Bytes {
+    owned(&abi::proxy::ERC1967PROXY_BYTECODE)
+}
+
+pub(crate) fn attestation_verifier() -> Bytes {
+    owned(&abi::attestation::ATTESTATIONVERIFIER_BYTECODE)
+}
+
+pub(crate) fn timelock() -> Bytes {
+    owned(&abi::timelock::TIMELOCKCONTROLLER_BYTECODE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_whole() {
+        for code in [
+            l2_bridge_runtime(),
+            deterministic_deployer(),
+            deterministic_deployer_runtime(),
+            accept_all_verifier(),
+            proposer(),
+            bridge(),
+            proxy(),
+            attestation_verifier(),
+            timelock(),
+        ] {
+            // solc begins with PUSH1 (0x60), or PUSH2 (0x61) where there are immutables.
+            assert!(matches!(code[0], 0x60 | 0x61), "{:#x}", code[0]);
+            assert!(code.len() > 80);
+            // EIP-3860.
+            assert!(code.len() <= 49_152);
+        }
+        // The init code carries the runtime code at its end.
+        assert!(deterministic_deployer().ends_with(&deterministic_deployer_runtime()));
+        // EIP-170, and our own target for the two big ones.
+        assert!(l2_bridge_runtime().len() < 1_000);
+        assert!(proposer().len() < 12_000 && bridge().len() < 12_000);
+    }
+}

@@ -1,0 +1,22 @@
+//! The L1 and L2 contracts for Rust callers: call data, answers, events, revert reasons and deployment.
+//!
+//! The bindings are generated from `contracts/artifacts` and stay inside this crate; what leaves it has the
+//! types of `alloy-primitives` and `ensemble-batch`. Nothing here talks to a node: a caller sends the bytes of
+//! [`calls`] with its own client and gives what comes back to [`returns`], [`events`] and [`errors`].
+
+mod abi;
+mod backend;
+pub mod bytecode;
+pub mod calls;
+pub mod create2;
+pub mod deploy;
+mod error;
+pub mod errors;
+pub mod events;
+pub mod returns;
+mod words;
+
+pub use backend::{Backend, SKIPPED_VERIFIER, attestation_digest};
+pub use bytecode::l2_bridge_runtime;
+pub use calls::L2_BRIDGE_ADDRESS;
+pub use error::ContractError;
