@@ -1,0 +1,635 @@
+//! The state machine itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::B256;
+
+use super::{
+    Action, ChainView, FailReason, FeeDecision, IntentId, IntentState, IntentStatus, Outcome, SignFailure,
+    SignedRecord, TrackedTx, TxManagerConfig, TxManagerError,
+};
+use crate::{FeePlan, L1Error, TxReceipt, TxType};
+
+/// geth's `txpool.accountslots`.
+const MAX_IN_FLIGHT: usize = 16;
+/// Mined intents that may wait for confirmations beside those in flight.
+const MAX_UNCONFIRMED: usize = 64;
+/// Rounds of receipts that must find nothing before a used nonce counts as foreign.
+const FOREIGN_ROUNDS: u32 = 3;
+/// First wait after a failure; it doubles up to `resubmit_after`.
+const RETRY_BASE: Duration = Duration::from_secs(1);
+
+/// See the [module documentation](super).
+#[derive(Debug)]
+pub struct TxManager {
+    config: TxManagerConfig,
+    entries: BTreeMap<IntentId, Entry>,
+    /// Intents without a nonce, in the order in which they came.
+    queue: VecDeque<IntentId>,
+    /// Nonces of unfinished intents.
+    live: BTreeMap<u64, IntentId>,
+    outcomes: VecDeque<Outcome>,
+    /// The chain was seen to have used all nonces below this one.
+    floor: u64,
+    /// Since when the chain says less than `floor`.
+    floor_contradicted: Option<Instant>,
+    /// A nonce that nobody seems to use, below one of ours, and since when.
+    gap: Option<(u64, Instant)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tx_type: TxType,
+    nonce: Option<u64>,
+    attempts: Vec<Attempt>,
+    /// The attempt to broadcast.
+    current: usize,
+    busy: Option<Busy>,
+    needs_broadcast: bool,
+    bump_wanted: bool,
+    /// No signing or sending before this.
+    retry_at: Option<Instant>,
+    failures: u32,
+    /// When bytes were last sent, or a replacement was last tried.
+    last_sent: Option<Instant>,
+    check: Check,
+    mined: Option<u64>,
+    foreign: Option<Foreign>,
+    blocked: Option<String>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    record: SignedRecord,
+    /// It was given out for sending.
+    maybe_sent: bool,
+    /// Some node may hold it: it was sent, and the answer was not a plain refusal of its content.
+    maybe_kept: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Busy {
+    Sign,
+    Broadcast(B256),
+    Check,
+}
+
+#[derive(Debug, Default)]
+struct Check {
+    forced: bool,
+    last: Option<(Instant, u64)>,
+    not_before: Option<Instant>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Foreign {
+    since_head: u64,
+    rounds: u32,
+}
+
+impl Entry {
+    fn new(tx_type: TxType) -> Self {
+        Self {
+            tx_type,
+            nonce: None,
+            attempts: Vec::new(),
+            current: 0,
+            busy: None,
+            needs_broadcast: false,
+            bump_wanted: false,
+            retry_at: None,
+            failures: 0,
+            last_sent: None,
+            check: Check::default(),
+            mined: None,
+            foreign: None,
+            blocked: None,
+        }
+    }
+
+    fn highest_fees(&self) -> Option<FeePlan> {
+        self.attempts.iter().map(|a| a.record.fees).reduce(FeePlan::max)
+    }
+
+    fn newest(&self) -> usize {
+        self.attempts.len().saturating_sub(1)
+    }
+
+    fn ever_sent(&self) -> bool {
+        self.attempts.iter().any(|a| a.maybe_sent)
+    }
+
+    fn check_due(&self, now: Instant, head: u64, poll: Duration) -> bool {
+        if !self.ever_sent() || self.check.not_before.is_some_and(|t| now < t) {
+            return false;
+        }
+        self.check.forced
+            || self.check.last.is_none_or(|(at, seen)| seen != head || now.duration_since(at) >= poll)
+    }
+}
+
+impl TxManager {
+    /// A manager without intents.
+    #[must_use]
+    pub fn new(config: TxManagerConfig) -> Self {
+        Self {
+            config: TxManagerConfig { max_in_flight: config.max_in_flight.clamp(1, MAX_IN_FLIGHT), ..config },
+            entries: BTreeMap::new(),
+            queue: VecDeque::new(),
+            live: BTreeMap::new(),
+            outcomes: VecDeque::new(),
+            floor: 0,
+            floor_contradicted: None,
+            gap: None,
+        }
+    }
+
+    /// Takes over what an earlier run signed, in any order. Call it before any [`Self::on_intent`]. The receipts of
+    /// all of it are looked for first; what is not mined is sent again with the same bytes.
+    ///
+    /// # Errors
+    /// [`TxManagerError::TwoNonces`], [`TxManagerError::SharedNonce`]: the store is corrupt or shared with another
+    /// sequencer. The manager is then empty.
+    pub fn recover(&mut self, transactions: Vec<TrackedTx>) -> Result<(), TxManagerError> {
+        let mut entries: BTreeMap<IntentId, Entry> = BTreeMap::new();
+        let mut live: BTreeMap<u64, IntentId> = BTreeMap::new();
+        for TrackedTx { intent, tx_type, record } in transactions {
+            let nonce = record.nonce;
+            if let Some(other) = live.get(&nonce).filter(|other| **other != intent) {
+                return Err(TxManagerError::SharedNonce { nonce, first: other.clone(), second: intent });
+            }
+            let entry = entries.entry(intent.clone()).or_insert_with(|| Entry::new(tx_type));
+            if let Some(first) = entry.nonce.filter(|first| *first != nonce) {
+                return Err(TxManagerError::TwoNonces { intent, first, second: nonce });
+            }
+            entry.nonce = Some(nonce);
+            if entry.attempts.iter().all(|a| a.record.hash != record.hash) {
+                entry.attempts.push(Attempt { record, maybe_sent: true, maybe_kept: true });
+            }
+            live.insert(nonce, intent);
+        }
+        for entry in entries.values_mut() {
+            // Each replacement raises this field, so the order of signing comes back.
+            entry.attempts.sort_by_key(|a| a.record.fees.max_fee_per_gas);
+            entry.current = entry.newest();
+            entry.needs_broadcast = true;
+            entry.check.forced = true;
+        }
+        let config = self.config;
+        *self = Self { entries, live, ..Self::new(config) };
+        Ok(())
+    }
+
+    /// An effect is wanted. `false` when it is tracked already, or the id is reserved ([`IntentId::is_filler`]):
+    /// nothing changes then.
+    pub fn on_intent(&mut self, intent: IntentId, tx_type: TxType) -> bool {
+        if intent.is_filler() || self.entries.contains_key(&intent) {
+            return false;
+        }
+        self.queue.push_back(intent.clone());
+        self.entries.insert(intent, Entry::new(tx_type));
+        true
+    }
+
+    /// Drops an intent that has nothing signed and is not being signed. `false` when it is too late for that.
+    pub fn cancel(&mut self, intent: &IntentId) -> bool {
+        let Some(place) = self.queue.iter().position(|id| id == intent) else { return false };
+        self.queue.remove(place);
+        self.entries.remove(intent);
+        true
+    }
+
+    /// The next thing to do, `None` when there is nothing at present. Call it until it says so, at each new head
+    /// and at least every second or so.
+    ///
+    /// `now` must not go backwards. The view must be read after the last [`Self::on_broadcast_result`] that the
+    /// manager is to see reflected in it; an older one does no harm but wastes requests.
+    pub fn next_action(&mut self, now: Instant, view: &ChainView) -> Option<Action> {
+        let latest = self.latest_nonce(now, view);
+        let ids: Vec<(u64, IntentId)> = self.live.iter().map(|(n, id)| (*n, id.clone())).collect();
+        for (nonce, id) in ids {
+            if let Some(action) = self.advance(now, view, latest, nonce, &id) {
+                return Some(action);
+            }
+        }
+        self.watch_gap(now, latest, view);
+        self.start_next(now, latest, view)
+    }
+
+    /// What to do for an intent that has a nonce.
+    fn advance(
+        &mut self,
+        now: Instant,
+        view: &ChainView,
+        latest: u64,
+        nonce: u64,
+        id: &IntentId,
+    ) -> Option<Action> {
+        let config = self.config;
+        let entry = self.entries.get_mut(id)?;
+        if entry.busy.is_some() {
+            return None;
+        }
+        if entry.check_due(now, view.head, config.receipt_poll) {
+            entry.busy = Some(Busy::Check);
+            let hashes = entry.attempts.iter().rev().map(|a| a.record.hash).collect();
+            return Some(Action::CheckReceipts { intent: id.clone(), hashes });
+        }
+        // A used nonce is the receipts' business only.
+        if entry.mined.is_some() || latest > nonce || entry.retry_at.is_some_and(|t| now < t) {
+            return None;
+        }
+        let overdue = entry.last_sent.is_some_and(|sent| now.duration_since(sent) >= config.resubmit_after);
+        let replacements = u32::try_from(entry.attempts.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        // Behind a nonce that is not mined yet, a higher fee would buy nothing.
+        let may_bump = nonce == latest && replacements < config.max_replacements;
+        if (entry.bump_wanted || (overdue && !entry.needs_broadcast))
+            && may_bump
+            && let Some(previous) = entry.highest_fees()
+        {
+            entry.busy = Some(Busy::Sign);
+            return Some(Action::Sign {
+                intent: id.clone(),
+                tx_type: entry.tx_type,
+                nonce,
+                fees: FeeDecision::Bump { previous },
+            });
+        }
+        if entry.needs_broadcast || overdue {
+            let current = entry.current;
+            let attempt = entry.attempts.get_mut(current)?;
+            // From here on the bytes may be anywhere, even if the owner dies before it reports.
+            attempt.maybe_sent = true;
+            let hash = attempt.record.hash;
+            entry.busy = Some(Busy::Broadcast(hash));
+            return Some(Action::Broadcast { intent: id.clone(), hash, raw: attempt.record.raw.clone() });
+        }
+        None
+    }
+
+    /// Gives a nonce to the first intent of the queue, if one may go out now.
+    fn start_next(&mut self, now: Instant, latest: u64, view: &ChainView) -> Option<Action> {
+        let id = self.queue.front()?.clone();
+        if !self.may_start(now, &id) {
+            return None;
+        }
+        let first = latest.max(view.nonce_pending);
+        let nonce = (first..).find(|n| !self.live.contains_key(n))?;
+        self.queue.pop_front();
+        if id.is_filler() && id != IntentId::filler(nonce) {
+            // Somebody took the nonce it was for.
+            self.entries.remove(&id);
+            return None;
+        }
+        let entry = self.entries.get_mut(&id)?;
+        self.live.insert(nonce, id.clone());
+        entry.nonce = Some(nonce);
+        entry.busy = Some(Busy::Sign);
+        entry.retry_at = None;
+        Some(Action::Sign { intent: id, tx_type: entry.tx_type, nonce, fees: FeeDecision::Fresh })
+    }
+
+    /// Whether the first intent of the queue may get a nonce now.
+    fn may_start(&self, now: Instant, id: &IntentId) -> bool {
+        let Some(entry) = self.entries.get(id) else { return false };
+        if entry.retry_at.is_some_and(|t| now < t) {
+            return false;
+        }
+        if id.is_filler() {
+            return true;
+        }
+        let live = || self.live.values().filter_map(|id| self.entries.get(id));
+        let waiting = || live().filter(|e| e.mined.is_none());
+        waiting().count() < self.config.max_in_flight
+            && self.live.len() < self.config.max_in_flight + MAX_UNCONFIRMED
+            // One after the other, so that a failure cannot change their order.
+            && waiting().all(|e| !e.attempts.is_empty() && !e.needs_broadcast && !e.bump_wanted)
+            // Pools take one type at a time from an account. Mined ones count as well: if a reorg brought one
+            // back below a transaction of the other type, the pool would never take it again.
+            && live().all(|e| e.tx_type == entry.tx_type)
+    }
+
+    /// The next nonce of the chain: what the view says, unless the view lags behind what receipts have shown.
+    fn latest_nonce(&mut self, now: Instant, view: &ChainView) -> u64 {
+        if view.nonce_latest >= self.floor {
+            self.floor_contradicted = None;
+            return view.nonce_latest;
+        }
+        let since = *self.floor_contradicted.get_or_insert(now);
+        if now.duration_since(since) >= self.config.resubmit_after {
+            // No lag lasts that long: a reorg deeper than our confirmations took the blocks away.
+            self.floor = 0;
+            self.floor_contradicted = None;
+            return view.nonce_latest;
+        }
+        self.floor
+    }
+
+    /// Queues a filler when the chain waits for a nonce that neither we nor the pool have, while we have a higher
+    /// one, and that stays so.
+    fn watch_gap(&mut self, now: Instant, latest: u64, view: &ChainView) {
+        let ours_above = self.live.range(latest..).next().is_some_and(|(nonce, _)| *nonce > latest);
+        if !ours_above || view.nonce_pending > latest {
+            self.gap = None;
+            return;
+        }
+        let since = match self.gap {
+            Some((nonce, since)) if nonce == latest => since,
+            _ => {
+                self.gap = Some((latest, now));
+                now
+            }
+        };
+        let filler = IntentId::filler(latest);
+        // A waiting intent takes the nonce as well as a filler does, unless it is held up itself.
+        let queue_moves = self.queue.front().is_some_and(|id| self.may_start(now, id));
+        if now.duration_since(since) >= self.config.resubmit_after
+            && !queue_moves
+            && !self.entries.contains_key(&filler)
+        {
+            self.entries.insert(filler.clone(), Entry::new(TxType::Eip1559));
+            self.queue.push_front(filler);
+        }
+    }
+
+    /// The transaction asked for is signed and stored.
+    ///
+    /// # Errors
+    /// [`TxManagerError`] when it is not what was asked for; the request stays open.
+    pub fn on_signed(&mut self, intent: &IntentId, record: SignedRecord) -> Result<(), TxManagerError> {
+        let not_signing = || TxManagerError::NotSigning { intent: intent.clone() };
+        let entry = self.entries.get_mut(intent).ok_or_else(not_signing)?;
+        let expected = match (&entry.busy, entry.nonce) {
+            (Some(Busy::Sign), Some(nonce)) => nonce,
+            _ => return Err(not_signing()),
+        };
+        if record.nonce != expected {
+            return Err(TxManagerError::WrongNonce { intent: intent.clone(), expected, got: record.nonce });
+        }
+        if let Some(previous) = entry.highest_fees()
+            && !record.fees.replaces(&previous, entry.tx_type)
+        {
+            return Err(TxManagerError::NotAReplacement {
+                intent: intent.clone(),
+                previous,
+                got: record.fees,
+            });
+        }
+        entry.attempts.push(Attempt { record, maybe_sent: false, maybe_kept: false });
+        entry.current = entry.newest();
+        entry.busy = None;
+        entry.needs_broadcast = true;
+        entry.bump_wanted = false;
+        entry.retry_at = None;
+        entry.failures = 0;
+        entry.blocked = None;
+        Ok(())
+    }
+
+    /// Nothing was signed. An intent that has no transaction yet gives its nonce back and waits (or ends, when the
+    /// failure is permanent); one that has keeps them and sends the last bytes again.
+    pub fn on_sign_failed(&mut self, intent: &IntentId, failure: SignFailure, now: Instant) {
+        let Some(entry) = self.entries.get_mut(intent).filter(|e| e.busy == Some(Busy::Sign)) else { return };
+        let (reason, permanent) = match failure {
+            SignFailure::Retry { reason } => (reason, false),
+            SignFailure::FeeCap(cap) => (cap.to_string(), false),
+            SignFailure::Permanent { reason } => (reason, true),
+        };
+        entry.busy = None;
+        if !entry.attempts.is_empty() {
+            entry.bump_wanted = false;
+            entry.needs_broadcast = true;
+            entry.last_sent = Some(now);
+            entry.retry_at = Some(now + backoff(&mut entry.failures, self.config.resubmit_after));
+            entry.blocked = Some(reason);
+            return;
+        }
+        if let Some(nonce) = entry.nonce.take() {
+            self.live.remove(&nonce);
+        }
+        if permanent {
+            self.entries.remove(intent);
+            let reason = FailReason::Unsendable { reason };
+            self.outcomes.push_back(Outcome::Failed { intent: intent.clone(), reason });
+            return;
+        }
+        entry.retry_at = Some(now + backoff(&mut entry.failures, self.config.resubmit_after));
+        entry.blocked = Some(reason);
+        self.queue.push_front(intent.clone());
+    }
+
+    /// What came of sending the bytes of `hash`.
+    pub fn on_broadcast_result(
+        &mut self,
+        intent: &IntentId,
+        hash: B256,
+        result: Result<(), &L1Error>,
+        now: Instant,
+    ) {
+        let limit = self.config.resubmit_after;
+        let Some(entry) = self.entries.get_mut(intent).filter(|e| e.busy == Some(Busy::Broadcast(hash)))
+        else {
+            return;
+        };
+        entry.busy = None;
+        entry.last_sent = Some(now);
+        let Some(place) = entry.attempts.iter().position(|a| a.record.hash == hash) else { return };
+        let refused =
+            matches!(result, Err(L1Error::TransactionRejected { .. } | L1Error::ExecutionReverted { .. }));
+        let was_kept = entry.attempts.iter().any(|a| a.maybe_kept);
+        if let Some(attempt) = entry.attempts.get_mut(place) {
+            attempt.maybe_kept |= !refused;
+        }
+        let Err(error) = result else {
+            entry.sent();
+            return;
+        };
+        match error {
+            L1Error::AlreadyKnown { .. } => entry.sent(),
+            L1Error::ReplacementUnderpriced { .. } if entry.current != entry.newest() => {
+                // The pool holds a later replacement of ours.
+                entry.current = entry.newest();
+            }
+            L1Error::Underpriced { .. }
+            | L1Error::ReplacementUnderpriced { .. }
+            | L1Error::FeeCapTooLow { .. } => {
+                entry.needs_broadcast = false;
+                entry.bump_wanted = true;
+                entry.blocked = Some(error.to_string());
+            }
+            L1Error::NonceTooLow { .. } => {
+                entry.check.forced = true;
+                entry.retry_later(now, limit, error);
+            }
+            L1Error::TransactionRejected { .. } | L1Error::ExecutionReverted { .. } => {
+                if !was_kept {
+                    let nonce = entry.nonce;
+                    self.finish(intent, nonce);
+                    let reason = FailReason::Rejected { message: error.to_string() };
+                    self.outcomes.push_back(Outcome::Failed { intent: intent.clone(), reason });
+                    return;
+                }
+                // One of ours may still be mined. Leave it at that, and sign anew in time.
+                entry.current = place.saturating_sub(1);
+                entry.needs_broadcast = false;
+                entry.blocked = Some(error.to_string());
+            }
+            L1Error::InvalidEndpoint { .. }
+            | L1Error::Transport { .. }
+            | L1Error::Timeout { .. }
+            | L1Error::ResponseTooLarge { .. }
+            | L1Error::InvalidResponse { .. }
+            | L1Error::WrongChain { .. }
+            | L1Error::NonceTooHigh { .. }
+            | L1Error::InsufficientFunds { .. }
+            | L1Error::AccountReserved { .. }
+            | L1Error::PoolFull { .. }
+            | L1Error::RangeTooLarge { .. }
+            | L1Error::RateLimited { .. }
+            | L1Error::UnknownBlock { .. }
+            | L1Error::MethodUnsupported { .. }
+            | L1Error::Rpc { .. } => entry.retry_later(now, limit, error),
+        }
+    }
+
+    /// The receipts of a whole round of [`Action::CheckReceipts`]: those that exist. `view` is the one the round
+    /// was asked for with, or an older one.
+    pub fn on_receipts(&mut self, intent: &IntentId, receipts: &[TxReceipt], view: &ChainView, now: Instant) {
+        let confirmations = self.config.confirmations.max(1);
+        let Some(entry) = self.entries.get_mut(intent).filter(|e| e.busy == Some(Busy::Check)) else {
+            return;
+        };
+        let Some(nonce) = entry.nonce else { return };
+        entry.busy = None;
+        entry.check = Check { last: Some((now, view.head)), ..Check::default() };
+        let ours = |r: &&TxReceipt| entry.attempts.iter().any(|a| a.record.hash == r.transaction_hash);
+        // Two at once are only possible when a reorg came in between the two requests.
+        if let Some(receipt) = receipts.iter().filter(ours).max_by_key(|r| r.block_number) {
+            entry.current = entry
+                .attempts
+                .iter()
+                .position(|a| a.record.hash == receipt.transaction_hash)
+                .unwrap_or(entry.current);
+            entry.mined = Some(receipt.block_number);
+            entry.foreign = None;
+            entry.needs_broadcast = false;
+            entry.bump_wanted = false;
+            entry.retry_at = None;
+            entry.failures = 0;
+            entry.blocked = None;
+            if receipt.confirmations(view.head) >= confirmations {
+                let (intent, receipt) = (intent.clone(), receipt.clone());
+                self.finish(&intent, Some(nonce));
+                self.floor = self.floor.max(nonce.saturating_add(1));
+                self.outcomes.push_back(match receipt.status {
+                    true => Outcome::Confirmed { intent, receipt },
+                    false => Outcome::Reverted { intent, receipt },
+                });
+            }
+            return;
+        }
+        if entry.mined.take().is_some() {
+            // A reorg took it out of the chain: the same bytes again, before anything else.
+            entry.needs_broadcast = true;
+            entry.last_sent = Some(now);
+            entry.blocked = Some("a reorg removed its block".to_owned());
+        }
+        if view.nonce_latest <= nonce {
+            entry.foreign = None;
+            return;
+        }
+        let foreign = entry.foreign.get_or_insert(Foreign { since_head: view.head, rounds: 0 });
+        foreign.rounds = foreign.rounds.saturating_add(1);
+        entry.blocked = Some(format!("nonce {nonce} is used, but by none of our transactions"));
+        if foreign.rounds >= FOREIGN_ROUNDS
+            && view.head >= foreign.since_head.saturating_add(confirmations - 1)
+        {
+            self.finish(intent, Some(nonce));
+            self.floor = self.floor.max(nonce.saturating_add(1));
+            let reason = FailReason::ForeignNonce { nonce };
+            self.outcomes.push_back(Outcome::Failed { intent: intent.clone(), reason });
+        }
+    }
+
+    /// A round of [`Action::CheckReceipts`] could not be completed.
+    pub fn on_check_failed(&mut self, intent: &IntentId, now: Instant) {
+        let limit = self.config.receipt_poll;
+        let Some(entry) = self.entries.get_mut(intent).filter(|e| e.busy == Some(Busy::Check)) else {
+            return;
+        };
+        entry.busy = None;
+        entry.check.not_before = Some(now + backoff(&mut entry.check.failures, limit));
+    }
+
+    /// The next outcome that was not taken yet.
+    pub fn next_outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.pop_front()
+    }
+
+    /// Unfinished intents: those with a nonce in its order, then the queue.
+    #[must_use]
+    pub fn status(&self) -> Vec<IntentStatus> {
+        let ids = self.live.values().chain(&self.queue);
+        ids.filter_map(|id| {
+            let entry = self.entries.get(id)?;
+            let state = match (entry.mined, entry.nonce, entry.attempts.is_empty()) {
+                (Some(block), _, _) => IntentState::Mined { block },
+                (None, Some(_), false) => IntentState::Pending,
+                (None, Some(_), true) => IntentState::Signing,
+                (None, None, _) => IntentState::Queued,
+            };
+            Some(IntentStatus {
+                intent: id.clone(),
+                tx_type: entry.tx_type,
+                state,
+                nonce: entry.nonce,
+                hashes: entry.attempts.iter().map(|a| a.record.hash).collect(),
+                blocked: entry.blocked.clone(),
+            })
+        })
+        .collect()
+    }
+
+    /// Number of unfinished intents.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no unfinished intent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn finish(&mut self, intent: &IntentId, nonce: Option<u64>) {
+        self.entries.remove(intent);
+        if let Some(nonce) = nonce {
+            self.live.remove(&nonce);
+        }
+    }
+}
+
+impl Entry {
+    fn sent(&mut self) {
+        self.needs_broadcast = false;
+        self.failures = 0;
+        self.retry_at = None;
+        self.blocked = None;
+    }
+
+    fn retry_later(&mut self, now: Instant, limit: Duration, error: &L1Error) {
+        self.needs_broadcast = true;
+        self.retry_at = Some(now + backoff(&mut self.failures, limit));
+        self.blocked = Some(error.to_string());
+    }
+}
+
+/// The wait after one more failure: [`RETRY_BASE`] doubled each time, at most `limit`.
+fn backoff(failures: &mut u32, limit: Duration) -> Duration {
+    let wait = RETRY_BASE.saturating_mul(1 << (*failures).min(16)).min(limit);
+    *failures = failures.saturating_add(1);
+    wait
+}
