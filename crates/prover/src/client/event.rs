@@ -1,0 +1,90 @@
+use ensemble_messages::{LeaseId, SubmitReply};
+
+/// Something that happened in a client, for whoever watches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The server said welcome.
+    Connected {
+        /// The server's number for the session.
+        session: u64,
+    },
+    /// The connection failed, was lost or was refused.
+    Disconnected {
+        /// Why.
+        reason: String,
+        /// Milliseconds until the next attempt.
+        retry_in_ms: u64,
+    },
+    /// The server has no work.
+    Idle {
+        /// Milliseconds until the next request.
+        retry_in_ms: u64,
+    },
+    /// A batch came in and is being proven.
+    WorkReceived {
+        /// Its number.
+        batch_number: u64,
+        /// The lease it is given under.
+        lease: LeaseId,
+        /// Bytes of its input.
+        input_bytes: usize,
+    },
+    /// The lease went to somebody else; the proof is finished and handed in all the same.
+    LeaseLost {
+        /// Batch of the lease.
+        batch_number: u64,
+    },
+    /// The backend made a proof.
+    Proved {
+        /// Batch it is for.
+        batch_number: u64,
+        /// Milliseconds it took.
+        took_ms: u64,
+    },
+    /// The backend made no proof, or one that cannot be sent.
+    ProofFailed {
+        /// Batch it was for.
+        batch_number: u64,
+        /// Why.
+        reason: String,
+        /// Milliseconds until the next request.
+        retry_in_ms: u64,
+    },
+    /// A proof was sent.
+    Submitted {
+        /// Batch it is for.
+        batch_number: u64,
+    },
+    /// The server answered to a proof.
+    Answered {
+        /// Batch it is for.
+        batch_number: u64,
+        /// What became of it.
+        reply: SubmitReply,
+    },
+}
+
+/// What a client did from start to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientReport {
+    /// Sessions that the server welcomed.
+    pub sessions: u64,
+    /// Batches received.
+    pub received: u64,
+    /// Proofs made.
+    pub proved: u64,
+    /// Batches for which no proof was made.
+    pub failed: u64,
+    /// Times a proof was sent, repetitions included.
+    pub submitted: u64,
+    /// Proofs accepted.
+    pub accepted: u64,
+    /// Proofs that the server had already.
+    pub duplicates: u64,
+    /// Proofs rejected.
+    pub rejected: u64,
+    /// Leases lost while proving.
+    pub leases_lost: u64,
+    /// Batch whose proof was made, or in the making, when the client was stopped, without an answer for it.
+    pub unfinished: Option<u64>,
+}

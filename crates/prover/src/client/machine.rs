@@ -1,0 +1,439 @@
+//! What the client decides. Time is milliseconds on a monotonic clock that the caller reads.
+
+use ensemble_messages::{BatchProof, LeaseId, ProverType, SubmitReply, Work};
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
+use crate::backend::BackendProof;
+use crate::protocol::{ClientMessage, PROTOCOL_VERSION, RefusalCode, ServerMessage};
+
+/// Shortest wait between two messages of the same kind, whatever the server or the configuration say.
+pub(super) const MIN_PAUSE_MS: u64 = 10;
+/// Longest wait that a server can ask for.
+pub(super) const MAX_PAUSE_MS: u64 = 5 * 60 * 1000;
+
+/// What the shell is to do, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Connect,
+    Send(ClientMessage),
+    Disconnect,
+    Prove(Work),
+    Emit(ClientEvent),
+    Finish(Result<(), ProverError>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Welcome,
+    WorkReply,
+    HeartbeatAck,
+    SubmitAck,
+}
+
+impl Awaited {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Welcome => "hello",
+            Self::WorkReply => "request for work",
+            Self::HeartbeatAck => "heartbeat",
+            Self::SubmitAck => "proof",
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Link {
+    Down {
+        retry_at: u64,
+    },
+    Connecting,
+    /// At most one message is without an answer at a time.
+    Up {
+        awaited: Option<(Awaited, u64)>,
+        heartbeat_ms: u64,
+    },
+    Over,
+}
+
+#[derive(Debug)]
+enum Job {
+    Proving { lease: LeaseId, batch_number: u64, lease_ms: u64, since: u64, heartbeat_at: Option<u64> },
+    Proven { lease: LeaseId, proof: BatchProof, submit_at: u64 },
+}
+
+impl Job {
+    fn batch_number(&self) -> u64 {
+        match self {
+            Self::Proving { batch_number, .. } => *batch_number,
+            Self::Proven { proof, .. } => proof.batch_number,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    config: ProverClientConfig,
+    rng: StdRng,
+    link: Link,
+    job: Option<Job>,
+    /// Failed attempts to get a useful answer since the last one.
+    attempts: u32,
+    /// Failed or rejected proofs since the last good one.
+    setbacks: u32,
+    request_at: u64,
+    stop_by: Option<u64>,
+    report: ClientReport,
+    actions: Vec<Action>,
+}
+
+impl Machine {
+    pub(super) fn new(config: ProverClientConfig, rng: StdRng) -> Self {
+        Self {
+            config,
+            rng,
+            link: Link::Down { retry_at: 0 },
+            job: None,
+            attempts: 0,
+            setbacks: 0,
+            request_at: 0,
+            stop_by: None,
+            report: ClientReport::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    pub(super) fn report(&self) -> ClientReport {
+        ClientReport { unfinished: self.job.as_ref().map(Job::batch_number), ..self.report.clone() }
+    }
+
+    /// Decides what is due at `now`, and hands out what is to be done.
+    pub(super) fn due(&mut self, now: u64) -> Vec<Action> {
+        self.advance(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Self::due`] has something to decide even if nothing happens.
+    pub(super) fn wake_at(&self) -> Option<u64> {
+        let next = match &self.link {
+            Link::Over | Link::Connecting => None,
+            Link::Down { retry_at } => Some(*retry_at),
+            Link::Up { awaited: Some((_, deadline)), .. } => Some(*deadline),
+            Link::Up { awaited: None, .. } => match &self.job {
+                None => Some(self.request_at),
+                Some(Job::Proving { heartbeat_at, .. }) => *heartbeat_at,
+                Some(Job::Proven { submit_at, .. }) => Some(*submit_at),
+            },
+        };
+        match (next, self.stop_by) {
+            (Some(next), Some(stop)) => Some(next.min(stop)),
+            (next, stop) => next.or(stop),
+        }
+    }
+
+    fn advance(&mut self, now: u64) {
+        if let Some(stop_by) = self.stop_by {
+            let answer_may_come =
+                matches!(self.link, Link::Up { .. }) && matches!(self.job, Some(Job::Proven { .. }));
+            if !answer_may_come || now >= stop_by {
+                return self.leave();
+            }
+        }
+        match &mut self.link {
+            Link::Over | Link::Connecting => {}
+            Link::Down { retry_at } => {
+                if now >= *retry_at {
+                    self.link = Link::Connecting;
+                    self.actions.push(Action::Connect);
+                }
+            }
+            Link::Up { awaited: Some((awaited, deadline)), .. } => {
+                if now >= *deadline {
+                    let reason = format!("the server gave no answer to the {}", awaited.name());
+                    self.disconnect(now, reason);
+                }
+            }
+            Link::Up { awaited: None, heartbeat_ms } => {
+                let heartbeat_ms = *heartbeat_ms;
+                match &mut self.job {
+                    None if now >= self.request_at => {
+                        self.send(now, ClientMessage::RequestWork, Awaited::WorkReply);
+                    }
+                    Some(Job::Proving { lease, lease_ms, heartbeat_at: Some(at), .. }) if now >= *at => {
+                        *at = now + heartbeat_ms.min(*lease_ms / 3).max(MIN_PAUSE_MS);
+                        let lease = *lease;
+                        self.send(now, ClientMessage::Heartbeat { lease }, Awaited::HeartbeatAck);
+                    }
+                    Some(Job::Proven { lease, proof, submit_at }) if now >= *submit_at => {
+                        let message = ClientMessage::Submit { lease: *lease, proof: proof.clone() };
+                        self.send(now, message, Awaited::SubmitAck);
+                    }
+                    None | Some(Job::Proving { .. } | Job::Proven { .. }) => {}
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, now: u64, message: ClientMessage, awaited: Awaited) {
+        let deadline = now + self.patience(awaited);
+        if let Link::Up { awaited: slot, .. } = &mut self.link {
+            *slot = Some((awaited, deadline));
+        }
+        self.actions.push(Action::Send(message));
+    }
+
+    fn patience(&self, awaited: Awaited) -> u64 {
+        match awaited {
+            Awaited::Welcome | Awaited::WorkReply | Awaited::HeartbeatAck => self.config.reply_timeout_ms,
+            Awaited::SubmitAck => self.config.submit_timeout_ms,
+        }
+    }
+
+    /// A part of the awaited answer came in.
+    pub(super) fn progress(&mut self, now: u64) {
+        if let Link::Up { awaited: Some((awaited, _)), .. } = self.link {
+            let later = now + self.patience(awaited);
+            if let Link::Up { awaited: Some((_, deadline)), .. } = &mut self.link {
+                *deadline = later;
+            }
+        }
+    }
+
+    /// The proof at hand went out.
+    pub(super) fn submitted(&mut self) {
+        if let Some(Job::Proven { proof, .. }) = &self.job {
+            let batch_number = proof.batch_number;
+            self.report.submitted += 1;
+            self.emit(ClientEvent::Submitted { batch_number });
+        }
+    }
+
+    fn emit(&mut self, event: ClientEvent) {
+        self.actions.push(Action::Emit(event));
+    }
+
+    fn leave(&mut self) {
+        if matches!(self.link, Link::Up { .. }) {
+            self.actions.push(Action::Send(ClientMessage::Goodbye));
+        }
+        self.finish(Ok(()));
+    }
+
+    fn finish(&mut self, result: Result<(), ProverError>) {
+        if !matches!(self.link, Link::Over) {
+            self.link = Link::Over;
+            self.actions.push(Action::Finish(result));
+        }
+    }
+
+    /// `initial * 2^(n-1)` up to the maximum, of which a random half to whole is taken.
+    fn backoff(&mut self, failures: u32) -> u64 {
+        let doubled = 1u64
+            .checked_shl(failures.saturating_sub(1))
+            .and_then(|factor| self.config.backoff_initial_ms.checked_mul(factor))
+            .unwrap_or(u64::MAX)
+            .min(self.config.backoff_max_ms);
+        self.rng.gen_range(doubled.div_ceil(2)..=doubled).max(1)
+    }
+
+    fn down(&mut self, now: u64, reason: String, retry_in_ms: u64) {
+        self.link = Link::Down { retry_at: now + retry_in_ms };
+        self.emit(ClientEvent::Disconnected { reason, retry_in_ms });
+    }
+
+    fn disconnect(&mut self, now: u64, reason: String) {
+        self.actions.push(Action::Disconnect);
+        self.lost(now, reason);
+    }
+
+    pub(super) fn connected(&mut self, now: u64) {
+        if !matches!(self.link, Link::Connecting) {
+            return;
+        }
+        self.link = Link::Up { awaited: None, heartbeat_ms: MAX_PAUSE_MS };
+        let hello = ClientMessage::Hello {
+            version: PROTOCOL_VERSION,
+            prover_type: self.config.prover_type,
+            name: self.config.name.clone(),
+            token: self.config.token.clone(),
+        };
+        self.send(now, hello, Awaited::Welcome);
+    }
+
+    /// The connection could not be made, or is gone.
+    pub(super) fn lost(&mut self, now: u64, reason: String) {
+        if matches!(self.link, Link::Over | Link::Down { .. }) {
+            return;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        let wait = self.backoff(self.attempts);
+        self.down(now, reason, wait);
+    }
+
+    pub(super) fn stop(&mut self, now: u64) {
+        self.stop_by.get_or_insert(now + self.config.shutdown_grace_ms);
+    }
+
+    pub(super) fn received(&mut self, now: u64, message: ServerMessage) {
+        let Link::Up { awaited, heartbeat_ms } = &mut self.link else {
+            return;
+        };
+        let expected = awaited.take().map(|(awaited, _)| awaited);
+        match (expected, message) {
+            (_, ServerMessage::Refused { code, reason }) => self.refused(now, code, reason),
+            (Some(Awaited::Welcome), ServerMessage::Welcome { version, session, heartbeat_ms: wanted }) => {
+                if version != PROTOCOL_VERSION {
+                    let reason = format!("it speaks {version}, this prover {PROTOCOL_VERSION}");
+                    return self.finish(Err(ProverError::WrongVersion { reason }));
+                }
+                *heartbeat_ms = wanted.clamp(MIN_PAUSE_MS, MAX_PAUSE_MS);
+                self.report.sessions += 1;
+                if let Some(Job::Proving { heartbeat_at: Some(at), .. }) = &mut self.job {
+                    *at = now;
+                }
+                self.emit(ClientEvent::Connected { session });
+            }
+            (Some(Awaited::WorkReply), ServerMessage::Work(work)) => {
+                self.attempts = 0;
+                let beat = (*heartbeat_ms).min(work.lease_ms / 3).max(MIN_PAUSE_MS);
+                self.job = Some(Job::Proving {
+                    lease: work.lease,
+                    batch_number: work.batch_number,
+                    lease_ms: work.lease_ms,
+                    since: now,
+                    heartbeat_at: Some(now + beat),
+                });
+                self.report.received += 1;
+                self.emit(ClientEvent::WorkReceived {
+                    batch_number: work.batch_number,
+                    lease: work.lease,
+                    input_bytes: work.input.len(),
+                });
+                self.actions.push(Action::Prove(work));
+            }
+            (Some(Awaited::WorkReply), ServerMessage::Idle { retry_after_ms }) => {
+                self.attempts = 0;
+                let wait = retry_after_ms.clamp(MIN_PAUSE_MS, MAX_PAUSE_MS).max(self.config.proving_time_ms);
+                self.request_at = now + wait;
+                self.emit(ClientEvent::Idle { retry_in_ms: wait });
+            }
+            (Some(Awaited::HeartbeatAck), ServerMessage::HeartbeatAck { alive }) => {
+                self.attempts = 0;
+                if !alive && let Some(Job::Proving { batch_number, heartbeat_at, .. }) = &mut self.job {
+                    *heartbeat_at = None;
+                    let batch_number = *batch_number;
+                    self.report.leases_lost += 1;
+                    self.emit(ClientEvent::LeaseLost { batch_number });
+                }
+            }
+            (Some(Awaited::SubmitAck), ServerMessage::SubmitAck { batch_number, reply })
+                if self.job.as_ref().is_some_and(|job| job.batch_number() == batch_number) =>
+            {
+                self.attempts = 0;
+                self.answered(now, batch_number, reply);
+            }
+            (expected, message) => {
+                let what = match message {
+                    ServerMessage::Welcome { .. } => "a welcome",
+                    ServerMessage::Refused { .. } => "a refusal",
+                    ServerMessage::Work(_) => "work",
+                    ServerMessage::Idle { .. } => "idle",
+                    ServerMessage::HeartbeatAck { .. } => "a heartbeat's answer",
+                    ServerMessage::SubmitAck { .. } => "an answer to a proof that was not sent",
+                };
+                let asked = expected.map_or("nothing", Awaited::name);
+                self.disconnect(now, format!("the server sent {what} in answer to: {asked}"));
+            }
+        }
+    }
+
+    fn refused(&mut self, now: u64, code: RefusalCode, reason: String) {
+        match code {
+            RefusalCode::WrongVersion => self.finish(Err(ProverError::WrongVersion { reason })),
+            RefusalCode::Unauthorized => self.finish(Err(ProverError::Unauthorized { reason })),
+            RefusalCode::NotWanted | RefusalCode::Quarantined => {
+                self.actions.push(Action::Disconnect);
+                let wait = self.config.backoff_max_ms;
+                self.down(now, format!("the server refused this prover: {reason}"), wait);
+            }
+            RefusalCode::Busy
+            | RefusalCode::ShuttingDown
+            | RefusalCode::ProtocolViolation
+            | RefusalCode::Other(_) => {
+                self.disconnect(now, format!("the server refused this prover: {reason}"));
+            }
+        }
+    }
+
+    fn answered(&mut self, now: u64, batch_number: u64, reply: SubmitReply) {
+        match &reply {
+            SubmitReply::Accepted => {
+                self.report.accepted += 1;
+                self.setbacks = 0;
+                self.job = None;
+                self.request_at = now;
+            }
+            SubmitReply::Duplicate => {
+                self.report.duplicates += 1;
+                self.setbacks = 0;
+                self.job = None;
+                self.request_at = now + self.config.proving_time_ms.max(MIN_PAUSE_MS);
+            }
+            SubmitReply::Rejected(_) => {
+                self.report.rejected += 1;
+                self.job = None;
+                self.set_back(now);
+            }
+            SubmitReply::RetryLater { retry_after_ms } => {
+                if let Some(Job::Proven { submit_at, .. }) = &mut self.job {
+                    *submit_at = now + (*retry_after_ms).clamp(MIN_PAUSE_MS, MAX_PAUSE_MS);
+                }
+            }
+        }
+        self.emit(ClientEvent::Answered { batch_number, reply });
+    }
+
+    fn set_back(&mut self, now: u64) -> u64 {
+        self.setbacks = self.setbacks.saturating_add(1);
+        let wait = self.backoff(self.setbacks).max(self.config.proving_time_ms).max(MIN_PAUSE_MS);
+        self.request_at = now + wait;
+        wait
+    }
+
+    /// The backend is done with the batch at hand.
+    pub(super) fn proved(&mut self, now: u64, prover_type: ProverType, result: Result<BackendProof, String>) {
+        let Some(Job::Proving { lease, batch_number, since, .. }) = self.job else {
+            return;
+        };
+        match result {
+            Ok(BackendProof { public_values, program_key, proof }) => {
+                self.report.proved += 1;
+                let proof = BatchProof { prover_type, batch_number, public_values, program_key, proof };
+                self.job = Some(Job::Proven { lease, proof, submit_at: now });
+                self.emit(ClientEvent::Proved { batch_number, took_ms: now.saturating_sub(since) });
+            }
+            Err(reason) => self.failed(now, batch_number, reason),
+        }
+    }
+
+    /// The proof at hand cannot be sent, ever.
+    pub(super) fn unsendable(&mut self, now: u64, reason: String) {
+        if let Some(Job::Proven { proof, .. }) = &self.job {
+            let batch_number = proof.batch_number;
+            if let Link::Up { awaited, .. } = &mut self.link {
+                *awaited = None;
+            }
+            self.failed(now, batch_number, reason);
+        } else {
+            self.disconnect(now, reason);
+        }
+    }
+
+    fn failed(&mut self, now: u64, batch_number: u64, reason: String) {
+        self.report.failed += 1;
+        self.job = None;
+        let retry_in_ms = self.set_back(now);
+        self.emit(ClientEvent::ProofFailed { batch_number, reason, retry_in_ms });
+    }
+}

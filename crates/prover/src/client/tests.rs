@@ -1,0 +1,565 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use alloy_primitives::{B256, Bytes};
+use ensemble_batch::{ProgramKey, PublicValues};
+use ensemble_messages::{LeaseId, ProofRejection, ProverType, SubmitReply, Work};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::machine::{Action, MAX_PAUSE_MS, MIN_PAUSE_MS, Machine};
+use super::*;
+use crate::backend::BackendProof;
+use crate::protocol::{ClientMessage, PROTOCOL_VERSION, RefusalCode, ServerMessage};
+
+fn config() -> ProverClientConfig {
+    ProverClientConfig { token: Some("hunter2".to_owned()), ..ProverClientConfig::default() }
+}
+
+fn machine() -> Machine {
+    Machine::new(config(), StdRng::seed_from_u64(1))
+}
+
+fn welcome() -> ServerMessage {
+    ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 1, heartbeat_ms: 2000 }
+}
+
+fn work(batch_number: u64) -> Work {
+    Work { lease: LeaseId(batch_number * 10), batch_number, lease_ms: 60_000, input: Bytes::new() }
+}
+
+fn proof() -> BackendProof {
+    BackendProof {
+        public_values: PublicValues { from: B256::ZERO, to: B256::ZERO },
+        program_key: ProgramKey(B256::ZERO),
+        proof: Bytes::from_static(&[1]),
+    }
+}
+
+fn sent(actions: &[Action]) -> Vec<&ClientMessage> {
+    actions.iter().filter_map(|a| if let Action::Send(m) = a { Some(m) } else { None }).collect()
+}
+
+fn events(actions: &[Action]) -> Vec<&ClientEvent> {
+    actions.iter().filter_map(|a| if let Action::Emit(e) = a { Some(e) } else { None }).collect()
+}
+
+fn finished(actions: &[Action]) -> Option<&Result<(), ProverError>> {
+    actions.iter().find_map(|a| if let Action::Finish(r) = a { Some(r) } else { None })
+}
+
+fn retry_in(actions: &[Action]) -> u64 {
+    events(actions)
+        .into_iter()
+        .find_map(|e| match e {
+            ClientEvent::Disconnected { retry_in_ms, .. } | ClientEvent::ProofFailed { retry_in_ms, .. } => {
+                Some(*retry_in_ms)
+            }
+            _ => None,
+        })
+        .unwrap_or_else(|| panic!("no retry in {actions:?}"))
+}
+
+/// Connects at `now` up to the welcome; the next `due` sends what comes first.
+fn connect(m: &mut Machine, now: u64) {
+    assert_eq!(m.due(now), [Action::Connect]);
+    m.connected(now);
+    let actions = m.due(now);
+    assert!(matches!(sent(&actions)[..], [ClientMessage::Hello { .. }]), "{actions:?}");
+    m.received(now, welcome());
+}
+
+/// Connects and takes a batch.
+fn take(m: &mut Machine, now: u64, batch_number: u64) {
+    connect(m, now);
+    let actions = m.due(now);
+    assert_eq!(sent(&actions), [&ClientMessage::RequestWork]);
+    m.received(now, ServerMessage::Work(work(batch_number)));
+    let actions = m.due(now);
+    assert!(actions.contains(&Action::Prove(work(batch_number))), "{actions:?}");
+}
+
+fn take_and_prove(m: &mut Machine, now: u64, batch_number: u64) {
+    take(m, now, batch_number);
+    m.proved(now, ProverType::Exec, Ok(proof()));
+}
+
+#[test]
+fn a_batch_goes_through() {
+    let mut m = machine();
+    take_and_prove(&mut m, 0, 7);
+    let actions = m.due(5);
+    match sent(&actions)[..] {
+        [ClientMessage::Submit { lease: LeaseId(70), proof }] => {
+            assert_eq!((proof.batch_number, proof.prover_type), (7, ProverType::Exec));
+        }
+        _ => panic!("{actions:?}"),
+    }
+    m.submitted();
+    assert_eq!(m.report().unfinished, Some(7));
+    m.received(6, ServerMessage::SubmitAck { batch_number: 7, reply: SubmitReply::Accepted });
+    let actions = m.due(6);
+    assert_eq!(sent(&actions), [&ClientMessage::RequestWork], "asks on at once after an accepted proof");
+    let expected = ClientReport {
+        sessions: 1,
+        received: 1,
+        proved: 1,
+        submitted: 1,
+        accepted: 1,
+        ..ClientReport::default()
+    };
+    assert_eq!(m.report(), expected);
+}
+
+/// SEQ-INV-6, client's side: a proof is kept until there is an answer, and sent once per connection.
+#[test]
+fn a_proof_is_sent_once_per_connection_until_answered() {
+    let mut m = machine();
+    take_and_prove(&mut m, 0, 1);
+    assert_eq!(sent(&m.due(0)).len(), 1);
+    let mut now = 0;
+    for round in 0..5 {
+        assert!(sent(&m.due(now + 1000)).is_empty(), "round {round}: twice on one connection");
+        m.lost(now + 1000, "gone".to_owned());
+        let actions = m.due(now + 1000);
+        now += 1000 + retry_in(&actions);
+        connect(&mut m, now);
+        let actions = m.due(now);
+        assert!(matches!(sent(&actions)[..], [ClientMessage::Submit { .. }]), "round {round}: {actions:?}");
+    }
+    m.received(now, ServerMessage::SubmitAck { batch_number: 1, reply: SubmitReply::Duplicate });
+    assert_eq!(m.report().unfinished, None);
+    assert_eq!(m.report().duplicates, 1);
+}
+
+#[test]
+fn a_proof_finished_without_connection_is_sent_after_reconnecting() {
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    m.lost(10, "gone".to_owned());
+    let actions = m.due(10);
+    let now = 10 + retry_in(&actions);
+    m.proved(11, ProverType::Exec, Ok(proof()));
+    assert!(sent(&m.due(11)).is_empty());
+    connect(&mut m, now);
+    assert!(matches!(sent(&m.due(now))[..], [ClientMessage::Submit { lease: LeaseId(10), .. }]));
+}
+
+#[test]
+fn heartbeats_go_out_while_proving_and_stop_with_the_lease() {
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    assert_eq!(m.wake_at(), Some(2000));
+    assert!(sent(&m.due(1999)).is_empty());
+    for at in [2000, 4000, 6000] {
+        assert_eq!(sent(&m.due(at)), [&ClientMessage::Heartbeat { lease: LeaseId(10) }]);
+        m.received(at, ServerMessage::HeartbeatAck { alive: at < 6000 });
+    }
+    assert_eq!(events(&m.due(6000)), [&ClientEvent::LeaseLost { batch_number: 1 }]);
+    assert_eq!(m.wake_at(), None, "no more heartbeats");
+    m.proved(9000, ProverType::Exec, Ok(proof()));
+    assert!(matches!(sent(&m.due(9000))[..], [ClientMessage::Submit { .. }]), "sent all the same");
+}
+
+#[test]
+fn heartbeats_fit_into_short_leases() {
+    let mut m = machine();
+    connect(&mut m, 0);
+    assert_eq!(sent(&m.due(0)), [&ClientMessage::RequestWork]);
+    m.received(0, ServerMessage::Work(Work { lease_ms: 900, ..work(1) }));
+    m.due(0);
+    assert_eq!(m.wake_at(), Some(300));
+    assert_eq!(sent(&m.due(300)).len(), 1);
+    m.received(301, ServerMessage::HeartbeatAck { alive: true });
+    m.due(301);
+    assert_eq!(m.wake_at(), Some(600));
+}
+
+#[test]
+fn a_new_session_hears_of_the_lease_at_once() {
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    m.lost(10, "gone".to_owned());
+    let now = 10 + retry_in(&m.due(10));
+    assert!(now < 2000, "before the next heartbeat of the old session");
+    connect(&mut m, now);
+    assert_eq!(sent(&m.due(now)), [&ClientMessage::Heartbeat { lease: LeaseId(10) }]);
+}
+
+#[test]
+fn a_duplicate_is_followed_by_a_pause() {
+    let mut m = machine();
+    take_and_prove(&mut m, 0, 1);
+    m.due(0);
+    m.received(0, ServerMessage::SubmitAck { batch_number: 1, reply: SubmitReply::Duplicate });
+    assert!(sent(&m.due(0)).is_empty());
+    assert_eq!(m.wake_at(), Some(5000));
+}
+
+#[test]
+fn a_proof_waits_for_the_answer_to_a_heartbeat() {
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    assert_eq!(sent(&m.due(2000)).len(), 1);
+    m.proved(2001, ProverType::Exec, Ok(proof()));
+    assert!(sent(&m.due(2001)).is_empty(), "one question at a time");
+    m.received(2002, ServerMessage::HeartbeatAck { alive: true });
+    assert!(matches!(sent(&m.due(2002))[..], [ClientMessage::Submit { .. }]));
+}
+
+/// SEQ-INV-11: what the server says about time is bounded.
+#[test]
+fn pauses_asked_by_the_server_are_bounded() {
+    for (asked, got) in [(0, 5000), (7000, 7000), (u64::MAX, MAX_PAUSE_MS)] {
+        let mut m = machine();
+        connect(&mut m, 0);
+        m.due(0);
+        m.received(0, ServerMessage::Idle { retry_after_ms: asked });
+        assert_eq!(events(&m.due(0)), [&ClientEvent::Idle { retry_in_ms: got }]);
+        assert_eq!(m.wake_at(), Some(got));
+        assert!(sent(&m.due(got - 1)).is_empty());
+        assert_eq!(sent(&m.due(got)), [&ClientMessage::RequestWork]);
+    }
+    for (asked, got) in [(0, MIN_PAUSE_MS), (u64::MAX, MAX_PAUSE_MS)] {
+        let mut m = machine();
+        take_and_prove(&mut m, 0, 1);
+        m.due(0);
+        let reply = SubmitReply::RetryLater { retry_after_ms: asked };
+        m.received(0, ServerMessage::SubmitAck { batch_number: 1, reply });
+        m.due(0);
+        assert_eq!(m.wake_at(), Some(got));
+        assert!(matches!(sent(&m.due(got))[..], [ClientMessage::Submit { .. }]));
+    }
+    let mut m = machine();
+    assert_eq!(m.due(0), [Action::Connect]);
+    m.connected(0);
+    m.due(0);
+    m.received(0, ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 1, heartbeat_ms: 0 });
+    m.due(0);
+    m.received(0, ServerMessage::Work(Work { lease_ms: u64::MAX, ..work(1) }));
+    m.due(0);
+    assert_eq!(m.wake_at(), Some(MIN_PAUSE_MS));
+}
+
+#[test]
+fn silence_ends_the_connection() {
+    let mut m = machine();
+    connect(&mut m, 0);
+    m.due(0);
+    assert_eq!(m.wake_at(), Some(30_000));
+    m.progress(29_000);
+    assert!(m.due(30_000).is_empty(), "a big answer is coming in");
+    let actions = m.due(59_000);
+    assert_eq!(actions[0], Action::Disconnect);
+    assert!(retry_in(&actions) >= 250);
+
+    let mut m = machine();
+    take_and_prove(&mut m, 0, 1);
+    m.due(0);
+    assert_eq!(m.wake_at(), Some(120_000), "checking a proof takes longer");
+}
+
+#[test]
+fn reconnecting_backs_off_until_the_server_is_useful() {
+    let mut m = machine();
+    let mut now = 0;
+    for attempt in 1..20u32 {
+        assert_eq!(m.due(now), [Action::Connect]);
+        m.lost(now, "refused".to_owned());
+        let wait = retry_in(&m.due(now));
+        let most = (500u64 << attempt.min(10).saturating_sub(1)).min(30_000);
+        assert!((most / 2..=most).contains(&wait), "attempt {attempt}: {wait} of {most}");
+        assert_eq!(m.wake_at(), Some(now + wait));
+        now += wait;
+    }
+    // a welcome alone is not useful, an answer to a request is
+    connect(&mut m, now);
+    m.due(now);
+    m.lost(now, "gone".to_owned());
+    let wait = retry_in(&m.due(now));
+    assert!(wait >= 15_000, "{wait}");
+    now += wait;
+    connect(&mut m, now);
+    m.due(now);
+    m.received(now, ServerMessage::Idle { retry_after_ms: 1 });
+    m.due(now);
+    m.lost(now, "gone".to_owned());
+    let wait = retry_in(&m.due(now));
+    assert!(wait <= 500, "{wait}");
+}
+
+#[test]
+fn final_refusals_end_the_client_with_a_remedy() {
+    let refuse = |code, reason: &str| {
+        let mut m = machine();
+        m.due(0);
+        m.connected(0);
+        m.due(0);
+        m.received(0, ServerMessage::Refused { code, reason: reason.to_owned() });
+        finished(&m.due(0)).cloned()
+    };
+    let error = refuse(RefusalCode::WrongVersion, "version 9 here").unwrap().unwrap_err();
+    assert!(matches!(&error, ProverError::WrongVersion { .. }));
+    assert!(error.to_string().contains("version 9 here") && error.to_string().contains("release"), "{error}");
+    let error = refuse(RefusalCode::Unauthorized, "bad token").unwrap().unwrap_err();
+    assert!(error.to_string().contains("bad token") && error.to_string().contains("auth_token"), "{error}");
+    for code in [
+        RefusalCode::NotWanted,
+        RefusalCode::Quarantined,
+        RefusalCode::Busy,
+        RefusalCode::ShuttingDown,
+        RefusalCode::ProtocolViolation,
+        RefusalCode::Other(77),
+    ] {
+        assert_eq!(refuse(code, "later"), None, "{code:?}");
+    }
+    let mut m = machine();
+    m.due(0);
+    m.connected(0);
+    m.due(0);
+    m.received(0, ServerMessage::Welcome { version: 2, session: 1, heartbeat_ms: 1 });
+    assert!(matches!(finished(&m.due(0)), Some(Err(ProverError::WrongVersion { .. }))));
+}
+
+#[test]
+fn unwanted_provers_knock_at_the_slowest_pace() {
+    let mut m = machine();
+    m.due(0);
+    m.connected(0);
+    m.due(0);
+    m.received(0, ServerMessage::Refused { code: RefusalCode::NotWanted, reason: "no risc0".to_owned() });
+    let actions = m.due(0);
+    assert_eq!(actions[0], Action::Disconnect);
+    assert_eq!(retry_in(&actions), 30_000);
+}
+
+#[test]
+fn failed_and_rejected_proofs_slow_the_client_down() {
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    let mut now = 0;
+    let mut waits = Vec::new();
+    for n in 0..8 {
+        if n % 2 == 0 {
+            m.proved(now, ProverType::Exec, Err("no".to_owned()));
+            m.due(now);
+        } else {
+            m.proved(now, ProverType::Exec, Ok(proof()));
+            m.due(now);
+            let reply = SubmitReply::Rejected(ProofRejection::Invalid("no".to_owned()));
+            m.received(now, ServerMessage::SubmitAck { batch_number: 1, reply });
+            m.due(now);
+        }
+        let next = m.wake_at().unwrap();
+        waits.push(next - now);
+        now = next;
+        assert_eq!(sent(&m.due(now)), [&ClientMessage::RequestWork]);
+        m.received(now, ServerMessage::Work(work(1)));
+        m.due(now);
+    }
+    assert!(waits.iter().all(|w| *w >= 5000), "never below proving_time_ms: {waits:?}");
+    assert!(waits[7] >= 15_000, "{waits:?}");
+    assert_eq!((m.report().failed, m.report().rejected), (4, 4));
+}
+
+#[test]
+fn unexpected_messages_end_the_connection() {
+    let ack = |batch_number| ServerMessage::SubmitAck { batch_number, reply: SubmitReply::Accepted };
+    for message in
+        [welcome(), ServerMessage::HeartbeatAck { alive: true }, ack(1), ServerMessage::Work(work(2))]
+    {
+        let mut m = machine();
+        take_and_prove(&mut m, 0, 1);
+        m.due(0);
+        let wrong = if message == ack(1) { ack(2) } else { message };
+        m.received(0, wrong.clone());
+        let actions = m.due(0);
+        assert!(actions.contains(&Action::Disconnect), "{wrong:?}: {actions:?}");
+        assert_eq!(m.report().unfinished, Some(1), "the proof is kept");
+    }
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    m.received(1, ServerMessage::Work(work(2)));
+    assert!(m.due(1).contains(&Action::Disconnect), "work that nobody asked for");
+}
+
+#[test]
+fn a_proof_that_cannot_be_sent_is_dropped() {
+    let mut m = machine();
+    take_and_prove(&mut m, 0, 1);
+    m.due(0);
+    m.unsendable(0, "too large".to_owned());
+    let actions = m.due(0);
+    assert!(
+        matches!(events(&actions)[..], [ClientEvent::ProofFailed { batch_number: 1, .. }]),
+        "{actions:?}"
+    );
+    assert_eq!(m.report().unfinished, None);
+    let next = m.wake_at().unwrap();
+    assert_eq!(sent(&m.due(next)), [&ClientMessage::RequestWork], "the connection goes on");
+}
+
+#[test]
+fn stopping_waits_for_the_answer_to_a_proof_only() {
+    // idle: at once, in order
+    let mut m = machine();
+    connect(&mut m, 0);
+    m.due(0);
+    m.received(0, ServerMessage::Idle { retry_after_ms: 0 });
+    m.due(0);
+    m.stop(1);
+    let actions = m.due(1);
+    assert_eq!(actions, [Action::Send(ClientMessage::Goodbye), Action::Finish(Ok(()))]);
+    assert!(m.due(2).is_empty(), "finished once");
+
+    // proving: the work is left behind and reported
+    let mut m = machine();
+    take(&mut m, 0, 3);
+    m.stop(1);
+    assert_eq!(finished(&m.due(1)), Some(&Ok(())));
+    assert_eq!(m.report().unfinished, Some(3));
+
+    // a proof without answer: waits for it
+    let mut m = machine();
+    take_and_prove(&mut m, 0, 4);
+    m.due(0);
+    m.stop(1);
+    assert_eq!(finished(&m.due(2)), None);
+    m.received(3, ServerMessage::SubmitAck { batch_number: 4, reply: SubmitReply::Accepted });
+    let actions = m.due(3);
+    assert_eq!(sent(&actions), [&ClientMessage::Goodbye]);
+    assert_eq!(finished(&actions), Some(&Ok(())));
+    assert_eq!(m.report().unfinished, None);
+
+    // but not for ever
+    let mut m = machine();
+    take_and_prove(&mut m, 0, 4);
+    m.due(0);
+    m.stop(1);
+    assert_eq!(m.wake_at(), Some(5001));
+    assert_eq!(finished(&m.due(5001)), Some(&Ok(())));
+    assert_eq!(m.report().unfinished, Some(4));
+
+    // without a connection there is nothing to wait for
+    let mut m = machine();
+    m.due(0);
+    m.lost(0, "refused".to_owned());
+    m.stop(1);
+    assert_eq!(finished(&m.due(1)), Some(&Ok(())));
+}
+
+/// SEQ-INV-11: whatever the server sends and whenever, the client neither panics nor floods, and keeps its proof
+/// until it is answered.
+#[test]
+fn random_servers_are_survived() {
+    for seed in 0..300u64 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut m = Machine::new(config(), StdRng::seed_from_u64(seed));
+        let mut now = 0u64;
+        let mut awaiting = 0i32;
+        for step in 0..200 {
+            let context = format!("seed {seed} step {step}");
+            loop {
+                let actions = m.due(now);
+                if actions.is_empty() {
+                    break;
+                }
+                for action in actions {
+                    match action {
+                        Action::Connect => {
+                            awaiting = 0;
+                            if rng.gen_bool(0.8) { m.connected(now) } else { m.lost(now, "no".to_owned()) }
+                        }
+                        Action::Send(_) => {
+                            awaiting += 1;
+                            assert_eq!(awaiting, 1, "{context}: one question at a time");
+                        }
+                        Action::Disconnect => awaiting = 0,
+                        Action::Prove(_) | Action::Emit(_) => {}
+                        Action::Finish(_) => panic!("{context}: nobody stopped it"),
+                    }
+                }
+            }
+            let kept = m.report().unfinished;
+            let n: u64 = rng.gen_range(0..3);
+            let message = match rng.gen_range(0..9) {
+                0 | 1 => ServerMessage::Welcome {
+                    version: PROTOCOL_VERSION,
+                    session: n,
+                    heartbeat_ms: rng.gen_range(0..=u64::MAX),
+                },
+                2 => ServerMessage::Work(Work { lease_ms: rng.r#gen(), ..work(n) }),
+                3 => ServerMessage::Idle { retry_after_ms: rng.r#gen() },
+                4 => ServerMessage::HeartbeatAck { alive: rng.r#gen() },
+                5 => ServerMessage::SubmitAck { batch_number: n, reply: SubmitReply::Accepted },
+                6 => ServerMessage::SubmitAck {
+                    batch_number: n,
+                    reply: SubmitReply::RetryLater { retry_after_ms: rng.r#gen() },
+                },
+                7 => {
+                    let result = if rng.r#gen() { Ok(proof()) } else { Err("no".to_owned()) };
+                    let failed = result.is_err();
+                    m.proved(now, ProverType::Exec, result);
+                    assert!(m.report().unfinished == kept || failed, "{context}");
+                    continue;
+                }
+                _ => {
+                    now = now.max(m.wake_at().unwrap_or(now));
+                    continue;
+                }
+            };
+            awaiting = 0;
+            let answers = matches!(&message, ServerMessage::SubmitAck { batch_number, .. } if Some(*batch_number) == kept);
+            m.received(now, message);
+            assert!(kept.is_none() || m.report().unfinished == kept || answers, "{context}");
+        }
+    }
+}
+
+#[test]
+fn configuration_is_the_documented_section() {
+    let text = "prover_server_endpoint = \"10.0.0.1:3900\"\nproving_time_ms = 1\nprover_type = \"sp1\"\n";
+    let parsed: ProverClientConfig = toml::from_str(text).unwrap();
+    let expected = ProverClientConfig {
+        prover_server_endpoint: "10.0.0.1:3900".to_owned(),
+        proving_time_ms: 1,
+        prover_type: ProverType::Sp1,
+        ..ProverClientConfig::default()
+    };
+    assert_eq!(parsed, expected);
+    assert!(toml::from_str::<ProverClientConfig>("proving_time = 1").is_err(), "unknown keys are errors");
+    assert!(ProverClientConfig::default().validate().is_ok());
+}
+
+#[test]
+fn bad_settings_are_named() {
+    type Change = fn(&mut ProverClientConfig);
+    let cases: [(&str, Change); 12] = [
+        ("prover_server_endpoint", |c| c.prover_server_endpoint = "localhost".to_owned()),
+        ("prover_server_endpoint", |c| c.prover_server_endpoint = ":3900".to_owned()),
+        ("prover_server_endpoint", |c| c.prover_server_endpoint = "localhost:0".to_owned()),
+        ("prover_server_endpoint", |c| c.prover_server_endpoint = "http://localhost:3900".to_owned()),
+        ("name", |c| c.name = "a\nb".to_owned()),
+        ("connect_timeout_ms", |c| c.connect_timeout_ms = 0),
+        ("reply_timeout_ms", |c| c.reply_timeout_ms = u64::MAX),
+        ("submit_timeout_ms", |c| c.submit_timeout_ms = 0),
+        ("backoff_initial_ms", |c| c.backoff_initial_ms = 0),
+        ("backoff_max_ms", |c| c.backoff_max_ms = 1),
+        ("proving_time_ms", |c| c.proving_time_ms = u64::MAX),
+        ("max_input_bytes", |c| c.max_input_bytes = 1),
+    ];
+    for (wanted, change) in cases {
+        let mut bad = ProverClientConfig::default();
+        change(&mut bad);
+        match bad.validate() {
+            Err(ProverError::Config { key, .. }) => assert_eq!(key, wanted),
+            other => panic!("{wanted}: {other:?}"),
+        }
+    }
+}
+
+/// SEQ-INV-12
+#[test]
+fn the_token_does_not_show() {
+    let shown = format!("{:?} {:?}", config(), machine());
+    assert!(shown.contains("***") && !shown.contains("hunter2"), "{shown}");
+}

@@ -1,0 +1,26 @@
+//! Prover client, its backends, and the wire protocol between prover and sequencer.
+//!
+//! - [`protocol`]: frames and messages on the TCP connection, with a codec for each side.
+//! - [`client`]: [`ProverClient`] asks a sequencer for batches, has a
+//!   [`ProverBackend`] prove them and hands the proofs in until they are acknowledged.
+//! - [`attestation`]: the EIP-712 signature that is the proof of the `exec` backend: sign, recover, check.
+//! - `exec` (feature `exec`): the backend that re-executes a batch natively and signs the result.
+//!
+//! Without the feature `exec` the crate is light: no execution client, no zkVM.
+
+pub mod attestation;
+pub mod backend;
+pub mod client;
+#[cfg(feature = "exec")]
+pub mod exec;
+pub mod protocol;
+
+pub use attestation::{AttestationDomain, AttestationError, AttestationKey};
+pub use backend::{BackendError, BackendProof, ProverBackend};
+pub use client::{ClientEvent, ClientReport, ProverClient, ProverClientConfig, ProverError};
+#[cfg(feature = "exec")]
+pub use exec::ExecBackend;
+pub use protocol::{
+    ClientCodec, ClientMessage, FrameLimits, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
+    ServerMessage,
+};

@@ -1,0 +1,546 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use alloy_primitives::{B256, Bytes, FixedBytes, hex};
+use bytes::{BufMut, BytesMut};
+use ensemble_batch::{BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues};
+use ensemble_messages::{BatchProof, LeaseId, ProofRejection, ProverType, SubmitReply, Work};
+use proptest::prelude::*;
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::*;
+
+fn hello() -> ClientMessage {
+    ClientMessage::Hello {
+        version: PROTOCOL_VERSION,
+        prover_type: ProverType::Exec,
+        name: "p".to_owned(),
+        token: None,
+    }
+}
+
+fn client_bytes(message: ClientMessage) -> BytesMut {
+    let mut out = BytesMut::new();
+    ClientCodec::default().encode(message, &mut out).unwrap();
+    out
+}
+
+fn server_bytes(message: ServerMessage) -> BytesMut {
+    let mut out = BytesMut::new();
+    ServerCodec::default().encode(message, &mut out).unwrap();
+    out
+}
+
+fn greeted_server(limits: FrameLimits) -> ServerCodec {
+    let mut codec = ServerCodec::new(limits);
+    assert_eq!(codec.decode(&mut client_bytes(hello())).unwrap(), Some(hello()));
+    codec
+}
+
+fn welcome() -> ServerMessage {
+    ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 9, heartbeat_ms: 5000 }
+}
+
+fn greeted_client(limits: FrameLimits) -> ClientCodec {
+    let mut codec = ClientCodec::new(limits);
+    assert_eq!(codec.decode(&mut server_bytes(welcome())).unwrap(), Some(welcome()));
+    codec
+}
+
+fn frame(payload: &[u8]) -> BytesMut {
+    let mut out = BytesMut::new();
+    out.put_u32(payload.len() as u32);
+    out.put_slice(payload);
+    out
+}
+
+fn values() -> PublicValues {
+    PublicValues { from: B256::repeat_byte(2), to: B256::repeat_byte(3) }
+}
+
+fn proof() -> BatchProof {
+    BatchProof {
+        prover_type: ProverType::Sp1,
+        batch_number: 258,
+        public_values: values(),
+        program_key: ProgramKey(B256::repeat_byte(4)),
+        proof: Bytes::from_static(&[0xaa, 0xbb]),
+    }
+}
+
+fn batch_input() -> BatchInput {
+    BatchInput {
+        parent: BatchHeader::genesis(1, alloy_primitives::Address::ZERO, 2, B256::ZERO, B256::ZERO),
+        parent_block: 5,
+        sealed_at: 6,
+        da_payload: Bytes::from_static(b"payload"),
+        blobs: vec![BlobProof { commitment: FixedBytes::repeat_byte(7), proof: FixedBytes::repeat_byte(8) }],
+        witnesses: vec![Bytes::from_static(b"{}"), Bytes::new()],
+        chain_config: Bytes::from_static(b"{\"chainId\":2}"),
+    }
+}
+
+/// The bytes on the wire, written down by hand from the module's description: a change of any is a change of the
+/// protocol version.
+#[test]
+fn wire_format_is_pinned() {
+    let le = |n: u64| n.to_le_bytes().to_vec();
+    let word = |b: u8| [le(32), vec![b; 32]].concat();
+    let submit = [
+        vec![2, 0, 0, 0],
+        le(7),
+        vec![2, 0, 0, 0],
+        le(258),
+        word(2),
+        word(3),
+        word(4),
+        le(2),
+        vec![0xaa, 0xbb],
+    ]
+    .concat();
+    let client: [(ClientMessage, Vec<u8>); 5] = [
+        (hello(), hex!("454e5342 0001 00000000 0100000000000000 70 00").to_vec()),
+        (ClientMessage::RequestWork, vec![0; 4]),
+        (ClientMessage::Heartbeat { lease: LeaseId(7) }, [vec![1, 0, 0, 0], le(7)].concat()),
+        (ClientMessage::Submit { lease: LeaseId(7), proof: proof() }, submit),
+        (ClientMessage::Goodbye, vec![3, 0, 0, 0]),
+    ];
+    for (message, payload) in client {
+        assert_eq!(client_bytes(message.clone()), frame(&payload), "{message:?}");
+    }
+    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: Bytes::from_static(&[0xff]) };
+    let server: [(ServerMessage, Vec<u8>); 6] = [
+        (welcome(), [vec![0, 0, 0, 0, 1, 0], le(9), le(5000)].concat()),
+        (
+            ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
+            hex!("454e5342 0001 01 02 0002 6e6f").to_vec(),
+        ),
+        (ServerMessage::Work(work), [vec![1, 0, 0, 0], le(1), le(2), le(3), le(1), vec![0xff]].concat()),
+        (ServerMessage::Idle { retry_after_ms: 4 }, [vec![2, 0, 0, 0], le(4)].concat()),
+        (ServerMessage::HeartbeatAck { alive: true }, vec![3, 0, 0, 0, 1]),
+        (
+            ServerMessage::SubmitAck { batch_number: 2, reply: SubmitReply::Duplicate },
+            [vec![4, 0, 0, 0], le(2), vec![1, 0, 0, 0]].concat(),
+        ),
+    ];
+    for (message, payload) in server {
+        assert_eq!(server_bytes(message.clone()), frame(&payload), "{message:?}");
+    }
+}
+
+#[test]
+fn refusal_of_another_version_is_readable() {
+    let mut theirs = client_bytes(hello());
+    theirs[9] = 2;
+    theirs.truncate(12);
+    theirs[..4].copy_from_slice(&8u32.to_be_bytes());
+    let error = ServerCodec::default().decode(&mut theirs).unwrap_err();
+    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 2, ours: 1 }), "{error}");
+
+    let mut answer = server_bytes(error.refusal().unwrap());
+    match ClientCodec::default().decode(&mut answer).unwrap().unwrap() {
+        ServerMessage::Refused { code: RefusalCode::WrongVersion, reason } => {
+            assert!(reason.contains("version 1") && reason.contains('2'), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    // from a later version: other version number, unknown code, bytes after the reason
+    let mut later = frame(&hex!("454e5342 0009 01 c8 0002 6e6f 010203"));
+    assert_eq!(
+        ClientCodec::default().decode(&mut later).unwrap(),
+        Some(ServerMessage::Refused { code: RefusalCode::Other(200), reason: "no".to_owned() })
+    );
+}
+
+#[test]
+fn refusal_reasons_are_cut_and_cleaned() {
+    let reason = format!("{}{}", "x".repeat(MAX_REASON_LEN - 1), "äöü".repeat(400));
+    let mut bytes = server_bytes(ServerMessage::Refused { code: RefusalCode::Busy, reason });
+    match ClientCodec::default().decode(&mut bytes).unwrap().unwrap() {
+        ServerMessage::Refused { reason, .. } => assert_eq!(reason, "x".repeat(MAX_REASON_LEN - 1)),
+        other => panic!("{other:?}"),
+    }
+    let reason = "a\nb\x1b[31m".to_owned();
+    let mut bytes = server_bytes(ServerMessage::Refused { code: RefusalCode::Busy, reason });
+    match ClientCodec::default().decode(&mut bytes).unwrap().unwrap() {
+        ServerMessage::Refused { reason, .. } => assert_eq!(reason, "a\u{fffd}b\u{fffd}[31m"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn broken_refusals_are_malformed() {
+    for payload in [
+        &hex!("454e5342 0001 02 02 0000")[..],  // unknown kind
+        &hex!("454e5342 0001 01 02 00"),        // cut
+        &hex!("454e5342 0001 01 02 0003 6e6f"), // longer than it is
+        &hex!("454e5342 0001 01 02 0002 ffff"), // not UTF-8
+    ] {
+        let error = ClientCodec::default().decode(&mut frame(payload)).unwrap_err();
+        assert!(matches!(error, ProtocolError::Malformed(_)), "{payload:?} {error}");
+    }
+}
+
+#[test]
+fn refusal_codes_round_trip() {
+    for byte in 0..=255 {
+        let code = RefusalCode::from_byte(byte);
+        assert_eq!(code.to_byte(), byte);
+        assert_eq!(code.is_final(), byte == 1 || byte == 2);
+    }
+}
+
+#[test]
+fn peers_of_other_protocols_are_recognised_early() {
+    // four bytes of payload are enough to see that this is no hello, the announced rest never comes
+    let mut src = BytesMut::from(&hex!("00000064 16030100")[..]);
+    let error = ServerCodec::default().decode(&mut src).unwrap_err();
+    assert!(matches!(error, ProtocolError::BadMagic { got: [0x16, 3, 1, 0] }), "{error}");
+
+    let mut http = BytesMut::from(&b"GET / HTTP/1.1\r\n\r\n"[..]);
+    let error = ServerCodec::default().decode(&mut http).unwrap_err();
+    assert!(matches!(error, ProtocolError::FrameTooLarge { max: 1024, .. }), "{error}");
+}
+
+/// SEQ-INV-11: nobody sends more than the limit of the present place, and nothing is allocated for a length that
+/// was only announced.
+#[test]
+fn announced_lengths_are_bounded_and_cost_nothing() {
+    let limits = FrameLimits { hello_max: 64, client_max: 100, server_max: 1 << 30 };
+    let header = |len: u32| BytesMut::from(&len.to_be_bytes()[..]);
+
+    let too_large = |result: Result<Option<ClientMessage>, ProtocolError>, bound: u64| match result {
+        Err(ProtocolError::FrameTooLarge { len, max }) => assert_eq!((len, max), (bound + 1, bound)),
+        other => panic!("{other:?}"),
+    };
+    too_large(ServerCodec::new(limits).decode(&mut header(65)), 64);
+    assert!(ServerCodec::new(limits).decode(&mut header(64)).unwrap().is_none());
+    too_large(greeted_server(limits).decode(&mut header(101)), 100);
+    assert!(greeted_server(limits).decode(&mut header(100)).unwrap().is_none());
+
+    let error = ClientCodec::new(limits).decode(&mut header(65)).unwrap_err();
+    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 65, max: 64 }), "{error}");
+    let mut src = header(1 << 30);
+    assert!(greeted_client(limits).decode(&mut src).unwrap().is_none());
+    assert!(src.capacity() <= 1 << 20, "{}", src.capacity());
+}
+
+#[test]
+fn own_messages_over_the_limit_are_not_sent() {
+    let limits = FrameLimits { hello_max: 64, client_max: 100, server_max: 100 };
+    let mut out = BytesMut::new();
+    let error = ClientCodec::new(limits)
+        .encode(ClientMessage::Submit { lease: LeaseId(1), proof: proof() }, &mut out)
+        .unwrap_err();
+    assert!(matches!(error, ProtocolError::FrameTooLarge { max: 100, .. }), "{error}");
+    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: vec![0; 100].into() };
+    let error = ServerCodec::new(limits).encode(ServerMessage::Work(work), &mut out).unwrap_err();
+    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 136, max: 100 }), "{error}");
+    assert!(out.is_empty(), "a refused message leaves no bytes behind");
+    assert!(encode_input(&batch_input(), 64).is_err());
+}
+
+/// SEQ-INV-11
+#[test]
+fn lengths_inside_a_message_may_lie() {
+    for lie in [u64::MAX, 1 << 33, 1 << 20, 3] {
+        // Submit whose last length, that of the proof, lies
+        let mut bytes = client_bytes(ClientMessage::Submit { lease: LeaseId(1), proof: proof() });
+        let at = bytes.len() - 10;
+        bytes[at..at + 8].copy_from_slice(&lie.to_le_bytes());
+        let error = greeted_server(FrameLimits::default()).decode(&mut bytes).unwrap_err();
+        assert!(matches!(error, ProtocolError::Malformed(_)), "{error}");
+
+        let good = encode_input(&batch_input(), 1 << 20).unwrap();
+        let config_len = good.len() - batch_input().chain_config.len() - 8;
+        let witnesses_len = config_len - (8 + 2 + 8) - 8;
+        for at in [config_len, witnesses_len] {
+            let mut bad = good.to_vec();
+            bad[at..at + 8].copy_from_slice(&lie.to_le_bytes());
+            assert!(matches!(decode_input(&bad), Err(ProtocolError::Malformed(_))), "{at} {lie}");
+        }
+    }
+}
+
+#[test]
+fn inputs_round_trip() {
+    let bytes = encode_input(&batch_input(), 1 << 20).unwrap();
+    assert_eq!(decode_input(&bytes).unwrap(), batch_input());
+    let mut longer = bytes.to_vec();
+    longer.push(0);
+    assert!(matches!(decode_input(&longer), Err(ProtocolError::Malformed(_))));
+}
+
+#[test]
+fn trailing_bytes_and_unknown_messages_are_malformed() {
+    for payload in [&[0, 0, 0, 0, 0][..], &[4, 0, 0, 0], &[0xff; 4], &[0, 0], &[]] {
+        let error = greeted_server(FrameLimits::default()).decode(&mut frame(payload)).unwrap_err();
+        assert!(matches!(error, ProtocolError::Malformed(_)), "{payload:?} {error}");
+    }
+}
+
+#[test]
+fn hello_comes_first_and_once() {
+    let error = ServerCodec::default().decode(&mut client_bytes(ClientMessage::RequestWork)).unwrap_err();
+    assert!(matches!(error, ProtocolError::BadMagic { .. }), "{error}");
+    let error = greeted_server(FrameLimits::default()).decode(&mut client_bytes(hello())).unwrap_err();
+    assert!(matches!(&error, ProtocolError::Malformed(what) if what == "a second hello"), "{error}");
+}
+
+/// SEQ-INV-11: names end up in log lines.
+#[test]
+fn names_are_checked_on_both_sides() {
+    for name in ["", "a\nb", "\x1b[2J", "é", &"x".repeat(65)] {
+        assert!(check_name(name).is_err(), "{name:?}");
+        let message = ClientMessage::Hello {
+            version: PROTOCOL_VERSION,
+            prover_type: ProverType::Exec,
+            name: name.to_owned(),
+            token: None,
+        };
+        assert!(ClientCodec::default().encode(message, &mut BytesMut::new()).is_err(), "{name:?}");
+    }
+    let mut bytes = client_bytes(hello());
+    let at = bytes.len() - 2;
+    bytes[at] = b'\n';
+    let error = ServerCodec::default().decode(&mut bytes).unwrap_err();
+    assert!(matches!(error, ProtocolError::Malformed(_)), "{error}");
+    assert!(check_name(&"x".repeat(64)).is_ok());
+}
+
+#[test]
+fn end_of_stream_inside_a_frame_is_an_error() {
+    let whole = client_bytes(hello());
+    for cut in 1..whole.len() {
+        let mut part = BytesMut::from(&whole[..cut]);
+        let error = ServerCodec::default().decode_eof(&mut part).unwrap_err();
+        assert!(matches!(error, ProtocolError::Closed), "{cut}: {error}");
+    }
+    assert!(ServerCodec::default().decode_eof(&mut BytesMut::new()).unwrap().is_none());
+}
+
+/// SEQ-INV-12
+#[test]
+fn tokens_do_not_show_in_debug() {
+    let message = ClientMessage::Hello {
+        version: 1,
+        prover_type: ProverType::Exec,
+        name: "p".to_owned(),
+        token: Some("hunter2".to_owned()),
+    };
+    assert!(!format!("{message:?}").contains("hunter2"));
+}
+
+#[test]
+fn tokens_are_compared() {
+    assert!(token_matches("a", Some("a")));
+    assert!(!token_matches("a", Some("b")));
+    assert!(!token_matches("a", None));
+    assert!(!token_matches("", None));
+}
+
+#[test]
+fn large_read_buffers_are_given_back() {
+    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: vec![7; 4 << 20].into() };
+    let mut src = server_bytes(ServerMessage::Work(work.clone()));
+    src.reserve(8 << 20);
+    let mut codec = greeted_client(FrameLimits::default());
+    assert_eq!(codec.decode(&mut src).unwrap(), Some(ServerMessage::Work(work)));
+    assert_eq!(src.capacity(), 0);
+}
+
+fn any_word() -> impl Strategy<Value = B256> {
+    any::<[u8; 32]>().prop_map(B256::from)
+}
+
+fn any_values() -> impl Strategy<Value = PublicValues> {
+    (any_word(), any_word()).prop_map(|(from, to)| PublicValues { from, to })
+}
+
+fn any_bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
+fn any_proof() -> impl Strategy<Value = BatchProof> {
+    (prop::sample::select(&ProverType::ALL), any::<u64>(), any_values(), any_word(), any_bytes(300)).prop_map(
+        |(prover_type, batch_number, public_values, key, proof)| BatchProof {
+            prover_type,
+            batch_number,
+            public_values,
+            program_key: ProgramKey(key),
+            proof,
+        },
+    )
+}
+
+fn any_client() -> impl Strategy<Value = ClientMessage> {
+    prop_oneof![
+        Just(ClientMessage::RequestWork),
+        any::<u64>().prop_map(|n| ClientMessage::Heartbeat { lease: LeaseId(n) }),
+        (any::<u64>(), any_proof()).prop_map(|(n, proof)| ClientMessage::Submit { lease: LeaseId(n), proof }),
+        Just(ClientMessage::Goodbye),
+    ]
+}
+
+fn any_hello() -> impl Strategy<Value = ClientMessage> {
+    (prop::sample::select(&ProverType::ALL), "[ -~]{1,64}", prop::option::of("\\PC{0,80}")).prop_map(
+        |(prover_type, name, token)| ClientMessage::Hello {
+            version: PROTOCOL_VERSION,
+            prover_type,
+            name,
+            token,
+        },
+    )
+}
+
+fn any_reply() -> impl Strategy<Value = SubmitReply> {
+    prop_oneof![
+        Just(SubmitReply::Accepted),
+        Just(SubmitReply::Duplicate),
+        Just(SubmitReply::Rejected(ProofRejection::NotWanted)),
+        Just(SubmitReply::Rejected(ProofRejection::Quarantined)),
+        "\\PC{0,60}".prop_map(|why| SubmitReply::Rejected(ProofRejection::Invalid(why))),
+        (any_values(), any_values()).prop_map(|(expected, got)| SubmitReply::Rejected(
+            ProofRejection::WrongPublicValues { expected, got }
+        )),
+        (any_word(), any_word()).prop_map(|(expected, got)| SubmitReply::Rejected(
+            ProofRejection::WrongProgram { expected: ProgramKey(expected), got: ProgramKey(got) }
+        )),
+        any::<u64>().prop_map(|retry_after_ms| SubmitReply::RetryLater { retry_after_ms }),
+    ]
+}
+
+fn any_server() -> impl Strategy<Value = ServerMessage> {
+    prop_oneof![
+        (any::<u16>(), any::<u64>(), any::<u64>()).prop_map(|(version, session, heartbeat_ms)| {
+            ServerMessage::Welcome { version, session, heartbeat_ms }
+        }),
+        (any::<u8>(), "\\PC{0,100}")
+            .prop_map(|(byte, reason)| ServerMessage::Refused { code: RefusalCode::from_byte(byte), reason }),
+        (any::<u64>(), any::<u64>(), any::<u64>(), any_bytes(2000)).prop_map(
+            |(lease, batch_number, lease_ms, input)| ServerMessage::Work(Work {
+                lease: LeaseId(lease),
+                batch_number,
+                lease_ms,
+                input
+            })
+        ),
+        any::<u64>().prop_map(|retry_after_ms| ServerMessage::Idle { retry_after_ms }),
+        any::<bool>().prop_map(|alive| ServerMessage::HeartbeatAck { alive }),
+        (any::<u64>(), any_reply())
+            .prop_map(|(batch_number, reply)| ServerMessage::SubmitAck { batch_number, reply }),
+    ]
+}
+
+/// Feeds `bytes` to a decoder in pieces of `step` bytes.
+fn decode_all<D: Decoder<Error = ProtocolError>>(
+    codec: &mut D,
+    bytes: &[u8],
+    step: usize,
+) -> Result<Vec<D::Item>, ProtocolError> {
+    let mut src = BytesMut::new();
+    let mut out = Vec::new();
+    for piece in bytes.chunks(step) {
+        src.extend_from_slice(piece);
+        while let Some(item) = codec.decode(&mut src)? {
+            out.push(item);
+        }
+    }
+    while let Some(item) = codec.decode_eof(&mut src)? {
+        out.push(item);
+    }
+    Ok(out)
+}
+
+proptest! {
+    #[test]
+    fn client_messages_round_trip(
+        first in any_hello(),
+        rest in prop::collection::vec(any_client(), 0..5),
+        step in 1usize..400,
+    ) {
+        let mut all = vec![first];
+        all.extend(rest);
+        let mut bytes = BytesMut::new();
+        for message in &all {
+            ClientCodec::default().encode(message.clone(), &mut bytes).unwrap();
+        }
+        prop_assert_eq!(decode_all(&mut ServerCodec::default(), &bytes, step).unwrap(), all);
+    }
+
+    #[test]
+    fn server_messages_round_trip(rest in prop::collection::vec(any_server(), 0..5), step in 1usize..400) {
+        let mut all = vec![welcome()];
+        all.extend(rest);
+        let mut bytes = BytesMut::new();
+        for message in &all {
+            ServerCodec::default().encode(message.clone(), &mut bytes).unwrap();
+        }
+        prop_assert_eq!(decode_all(&mut ClientCodec::default(), &bytes, step).unwrap(), all);
+    }
+
+    /// SEQ-INV-11: a truncated stream yields the whole messages before the cut, then an error.
+    #[test]
+    fn truncated_streams_are_errors(message in any_client(), cut in any::<prop::sample::Index>()) {
+        let bytes = client_bytes(message);
+        let cut = cut.index(bytes.len());
+        prop_assume!(cut > 0);
+        let result = decode_all(&mut greeted_server(FrameLimits::default()), &bytes[..cut], 7);
+        prop_assert!(matches!(result, Err(ProtocolError::Closed)));
+    }
+
+    /// SEQ-INV-11
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), step in 1usize..300) {
+        let limits = FrameLimits { hello_max: 128, client_max: 256, server_max: 256 };
+        let ends = [
+            decode_all(&mut ServerCodec::new(limits), &bytes, step).is_ok(),
+            decode_all(&mut greeted_server(limits), &bytes, step).is_ok(),
+            decode_all(&mut ClientCodec::new(limits), &bytes, step).is_ok(),
+            decode_all(&mut greeted_client(limits), &bytes, step).is_ok(),
+        ];
+        // what is no error was consumed to the last byte, so it starts with a bounded length
+        if !bytes.is_empty() && ends.contains(&true) {
+            let len = u32::from_be_bytes(*bytes.first_chunk::<4>().unwrap());
+            prop_assert!(len <= 256 && len as usize + 4 <= bytes.len());
+        }
+    }
+
+    /// SEQ-INV-11: valid frames around random or damaged payloads.
+    #[test]
+    fn damaged_payloads_never_panic(
+        message in any_server(),
+        at in any::<prop::sample::Index>(),
+        value: u8,
+        noise in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let mut bytes = server_bytes(message.clone());
+        let at = 4 + at.index(bytes.len() - 4);
+        let same = bytes[at] == value;
+        bytes[at] = value;
+        match greeted_client(FrameLimits::default()).decode(&mut bytes) {
+            Ok(Some(got)) => prop_assert!(!same || got == message),
+            Ok(None) => prop_assert!(false, "the frame was whole"),
+            Err(error) => prop_assert!(!same && matches!(error, ProtocolError::Malformed(_)), "{}", error),
+        }
+        let result = greeted_server(FrameLimits::default()).decode(&mut frame(&noise));
+        prop_assert!(matches!(result, Ok(Some(_)) | Err(ProtocolError::Malformed(_))), "{:?}", result);
+    }
+
+    /// SEQ-INV-11
+    #[test]
+    fn damaged_inputs_never_panic(at in any::<prop::sample::Index>(), value: u8, cut: bool) {
+        let mut bytes = encode_input(&batch_input(), 1 << 20).unwrap().to_vec();
+        let at = at.index(bytes.len());
+        if cut {
+            bytes.truncate(at);
+            prop_assert!(decode_input(&bytes).is_err());
+        } else {
+            let same = bytes[at] == value;
+            bytes[at] = value;
+            if let Ok(input) = decode_input(&bytes) {
+                prop_assert_eq!(input == batch_input(), same);
+            }
+        }
+    }
+}
