@@ -55,9 +55,11 @@ pub struct SignedTransaction {
 fn record(row: &SqliteRow) -> Result<IntentRecord, StoreError> {
     let r = Reader { table: "intents", row };
     let state = match r.text("state")?.as_str() {
-        "confirmed" => {
-            IntentState::Confirmed { transaction: r.parse_opt("transaction_hash")?.unwrap_or_default() }
-        }
+        "confirmed" => IntentState::Confirmed {
+            transaction: r
+                .parse_opt("transaction_hash")?
+                .ok_or_else(|| r.corrupt("transaction_hash", "a confirmed intent has none"))?,
+        },
         "failed" => IntentState::Failed { reason: r.parse_opt::<String>("reason")?.unwrap_or_default() },
         _ => IntentState::Pending,
     };

@@ -112,7 +112,7 @@ pub(crate) struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn corrupt(&self, column: &'static str, reason: impl std::fmt::Display) -> StoreError {
+    pub(crate) fn corrupt(&self, column: &'static str, reason: impl std::fmt::Display) -> StoreError {
         let row = self.row.try_get::<i64, _>(0).map(|n| n.to_string()).or_else(|_| self.row.try_get::<String, _>(0));
         StoreError::Corrupt {
             table: self.table,

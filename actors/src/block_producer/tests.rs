@@ -1,0 +1,206 @@
+//! Tests of the component with a real actor, a real store and a mocked execution client.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::{Address, B256};
+use ensemble_engine_api::{EngineError, PayloadStatus, mock::MockMethod};
+use ensemble_messages::BlockSealed;
+use ensemble_supervision::{Backoff, ChildSpec, ComponentState, Handle, Supervisor, SystemHandle, faults};
+use tokio::sync::mpsc::Receiver;
+
+use super::{BlockProducer, BlockProducerConfig, BlockProducerConfigError, BlockProducerOutlets};
+use crate::{
+    Step,
+    testing::{Bed, next, tap},
+};
+
+struct Running {
+    handle: Handle<BlockProducer>,
+    system: SystemHandle,
+    sealed: Receiver<BlockSealed>,
+}
+
+fn config(empty_blocks: bool) -> BlockProducerConfig {
+    BlockProducerConfig::new(Duration::from_secs(1), Address::repeat_byte(7), empty_blocks, 3).unwrap()
+}
+
+async fn start(bed: &Bed, name: &str, empty_blocks: bool) -> Running {
+    let (block_sealed, sealed) = tap();
+    let out = Arc::new(BlockProducerOutlets { block_sealed, ..Default::default() });
+    let (services, config) = (bed.services.clone(), config(empty_blocks));
+    let spec = ChildSpec::new(name, move |seat| {
+        BlockProducer::new(seat, config.clone(), services.clone(), Arc::clone(&out))
+    })
+    .backoff(Backoff::NONE);
+    let handle = spec.handle();
+    let system = Supervisor::builder().child(spec).start().unwrap();
+    system.ready().await;
+    Running { handle, system, sealed }
+}
+
+impl Running {
+    /// Lets a second pass and waits for the block.
+    async fn block(&mut self, bed: &Bed) -> BlockSealed {
+        bed.clock.advance(1_000);
+        self.handle.tell(Step).await.unwrap();
+        next(&mut self.sealed).await
+    }
+}
+
+/// Every deposit of the chain, in order.
+fn included(bed: &Bed) -> Vec<u64> {
+    bed.engine.chain().iter().flat_map(|b| b.withdrawals.iter().map(|w| w.index)).collect()
+}
+
+/// SEQ-INV-1: each deposit is on the L2 once and in order, whatever restarts come in between.
+/// SEQ-INV-3: the chain in the store has no gap and no second block at a height.
+#[actix::test]
+async fn deposits_are_included_once_across_restarts() {
+    let bed = Bed::new().await;
+    bed.ledger(1, 10).await;
+    let mut running = start(&bed, "producer-restarts", true).await;
+    next(&mut running.sealed).await;
+    for round in 0..6 {
+        if round % 2 == 0 {
+            running.system.restart("producer-restarts").await.unwrap();
+        }
+        running.block(&bed).await;
+    }
+    assert_eq!(included(&bed), (1..=10).collect::<Vec<_>>());
+    for block in bed.engine.chain().iter().filter(|b| b.number > 0) {
+        assert_eq!(bed.engine.blocks_at(block.number).len(), 1);
+        assert_eq!(bed.services.store.block_hash(block.number).await.unwrap(), Some(block.block_hash));
+    }
+    running.system.shutdown().await;
+}
+
+/// SEQ-INV-3, SEQ-INV-8: a panic at any message leaves the chain whole.
+#[actix::test]
+async fn a_panic_at_any_message_leaves_the_chain_whole() {
+    let bed = Bed::new().await;
+    bed.ledger(1, 8).await;
+    let mut running = start(&bed, "producer-panics", true).await;
+    next(&mut running.sealed).await;
+    for nth in 1..=5 {
+        faults::arm("producer-panics", nth);
+        // The poisoned message is lost with its actor; time goes on and another one comes.
+        for _ in 0..nth {
+            bed.clock.advance(1_000);
+            running.handle.tell(Step).await.unwrap();
+        }
+        running.block(&bed).await;
+        faults::clear("producer-panics");
+    }
+    assert_eq!(included(&bed), (1..=8).collect::<Vec<_>>());
+    let head = bed.services.store.head_block().await.unwrap().unwrap();
+    assert_eq!(head.hash, bed.engine.head().block_hash);
+    running.system.shutdown().await;
+}
+
+/// A client that lost its chain (an embedded node after a restart) gets it back from the store, block by block.
+#[actix::test]
+async fn a_client_that_lost_its_blocks_gets_them_back() {
+    let bed = Bed::new().await;
+    bed.ledger(1, 4).await;
+    let mut running = start(&bed, "producer-replay", true).await;
+    next(&mut running.sealed).await;
+    for _ in 0..4 {
+        running.block(&bed).await;
+    }
+    let before = bed.engine.chain();
+    running.system.shutdown().await;
+    bed.engine.lose_blocks_above(0);
+    assert_eq!(bed.engine.head().number, 0);
+
+    let mut running = start(&bed, "producer-replay", true).await;
+    let sealed = running.block(&bed).await;
+    assert_eq!(sealed.parent_hash, before.last().unwrap().block_hash);
+    assert_eq!(bed.engine.chain()[..before.len()], before[..]);
+    running.system.shutdown().await;
+}
+
+/// SEQ-INV-3: the answer of the call that made a block the head is lost; the block is not made twice.
+#[actix::test]
+async fn a_lost_answer_makes_no_second_block() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-lost-answer", true).await;
+    next(&mut running.sealed).await;
+    bed.engine.lose_next_answer(MockMethod::NewPayload, EngineError::Timeout { method: "engine_newPayloadV4" });
+    bed.clock.advance(1_000);
+    running.handle.tell(Step).await.unwrap();
+    running.block(&bed).await;
+    let chain = bed.engine.chain();
+    for pair in chain.windows(2) {
+        assert_eq!((pair[1].number, pair[1].parent_hash), (pair[0].number + 1, pair[0].block_hash));
+        assert!(pair[1].timestamp > pair[0].timestamp);
+    }
+    assert_eq!(bed.services.store.head_block().await.unwrap().unwrap().hash, chain.last().unwrap().block_hash);
+    running.system.shutdown().await;
+}
+
+/// A client that is syncing makes the component degraded, not failed: no restart is spent on it.
+#[actix::test]
+async fn a_syncing_client_is_waited_for() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-syncing", true).await;
+    next(&mut running.sealed).await;
+    bed.engine.set_syncing(true);
+    let degraded = async {
+        loop {
+            bed.clock.advance(1_000);
+            running.handle.tell(Step).await.unwrap();
+            let status = running.system.status().remove(0);
+            if matches!(status.state, ComponentState::Degraded { .. }) {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(20), degraded).await.unwrap();
+    assert_eq!(status.restarts, 0);
+    bed.engine.set_syncing(false);
+    running.block(&bed).await;
+    assert_eq!(running.system.status().remove(0).restarts, 0);
+    running.system.shutdown().await;
+}
+
+/// A block that the client itself calls invalid does not enter the store.
+#[actix::test]
+async fn an_invalid_block_is_not_kept() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-invalid", true).await;
+    let first = next(&mut running.sealed).await;
+    bed.engine.next_payload_status(PayloadStatus::Invalid {
+        latest_valid_hash: None,
+        validation_error: Some("state root mismatch".to_owned()),
+    });
+    bed.clock.advance(1_000);
+    running.handle.tell(Step).await.unwrap();
+    let sealed = running.block(&bed).await;
+    assert_eq!((sealed.number, sealed.parent_hash), (first.number + 1, first.hash));
+    assert_ne!(sealed.hash, B256::ZERO);
+    running.system.shutdown().await;
+}
+
+#[actix::test]
+async fn no_block_without_content_when_empty_blocks_are_off() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-empty", false).await;
+    for _ in 0..3 {
+        bed.clock.advance(1_000);
+        running.handle.tell(Step).await.unwrap();
+    }
+    bed.ledger(1, 1).await;
+    let sealed = running.block(&bed).await;
+    assert_eq!((sealed.number, sealed.deposits), (1, 1));
+    running.system.shutdown().await;
+}
+
+#[test]
+fn blocks_closer_than_a_second_are_refused_with_the_reason() {
+    let error = BlockProducerConfig::new(Duration::from_millis(999), Address::ZERO, true, 1).unwrap_err();
+    assert_eq!(error, BlockProducerConfigError::IntervalTooShort(999));
+    assert!(error.to_string().contains("whole seconds"), "{error}");
+}

@@ -1,0 +1,188 @@
+//! Errors of the actors.
+
+use alloy_primitives::B256;
+use ensemble_contracts::ContractError;
+use ensemble_engine_api::EngineError;
+use ensemble_error::{Classify, Severity};
+use ensemble_l1::L1Error;
+use ensemble_store::StoreError;
+
+/// What can stop an actor's step.
+#[derive(Debug, thiserror::Error)]
+pub enum ActorError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// L1 failed.
+    #[error("L1: {0}")]
+    L1(#[from] L1Error),
+    /// The execution client failed.
+    #[error("execution client: {0}")]
+    Engine(#[from] EngineError),
+    /// A contract answered something unreadable.
+    #[error("contract: {0}")]
+    Contract(#[from] ContractError),
+    /// The batch cannot be encoded.
+    #[error("batch: {0}")]
+    Batch(String),
+    /// Work on the blobs failed.
+    #[error("blobs: {0}")]
+    Blobs(String),
+    /// A key could not sign.
+    #[error("signing: {0}")]
+    Signing(String),
+    /// The execution client is not ready.
+    #[error("the execution client is {0}")]
+    ClientNotReady(&'static str),
+    /// The L1 node does not have a block yet that was read before.
+    #[error("the L1 node has not reached block {wanted} again, which was read before; it is behind or was replaced")]
+    L1Behind {
+        /// Height.
+        wanted: u64,
+    },
+    /// The logs and the header of an L1 block do not belong together.
+    #[error("the logs of L1 block {block} carry another hash than its header: a reorg came in between, or the nodes behind the endpoint disagree")]
+    L1Unsteady {
+        /// Height.
+        block: u64,
+    },
+    /// The execution client calls our own block invalid.
+    #[error("the execution client refuses block {number} ({hash}): {reason}")]
+    BlockRefused {
+        /// Height.
+        number: u64,
+        /// Hash.
+        hash: B256,
+        /// What it said.
+        reason: String,
+    },
+    /// The execution client built something else than it was asked for.
+    #[error("the execution client built a block with another {field} than asked for: wanted {wanted}, got {got}")]
+    PayloadMismatch {
+        /// Which field.
+        field: &'static str,
+        /// What was asked for.
+        wanted: String,
+        /// What came.
+        got: String,
+    },
+    /// The execution client's chain is not the one in the store.
+    #[error("the execution client has block {client} at height {number}, the store has {store}; one of them belongs to another chain or was rolled back")]
+    ClientDiverged {
+        /// Height.
+        number: u64,
+        /// Hash at the client.
+        client: B256,
+        /// Hash in the store.
+        store: B256,
+    },
+    /// The execution client has blocks that the store does not know and does not serve them.
+    #[error("the execution client is at block {client}, the store at {store}, and the blocks between cannot be read from the client")]
+    StoreBehind {
+        /// Height of the client.
+        client: u64,
+        /// Height of the store.
+        store: u64,
+    },
+    /// A block that the client lacks is not in the store either.
+    #[error("block {0} is missing in the store")]
+    MissingBlock(u64),
+    /// What L1 holds contradicts the store.
+    #[error("{what} on L1 is {l1}, the store has {store}: another sequencer has written to the contracts, or the store belongs to another deployment")]
+    L1Diverged {
+        /// What differs.
+        what: String,
+        /// Value on L1.
+        l1: String,
+        /// Value in the store.
+        store: String,
+    },
+    /// A log of the bridge does not fit into the chain of deposits.
+    #[error("deposit {id} in L1 block {l1_block}: {reason}")]
+    BadDeposit {
+        /// Deposit id.
+        id: u64,
+        /// L1 block.
+        l1_block: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// L1 was reorganised below deposits that the L2 already holds.
+    #[error("L1 was reorganised to block {ancestor}, but the L2 already holds deposit {included} of a dropped block; raise watcher.confirmations, and resolve this by hand before deposits go on")]
+    ReorgTooDeep {
+        /// Last canonical block.
+        ancestor: u64,
+        /// Id of an included deposit that L1 dropped.
+        included: u64,
+    },
+    /// No block that the watcher knows is still canonical.
+    #[error("none of the last {0} L1 blocks the watcher has read is canonical any more")]
+    NoCommonAncestor(usize),
+    /// A single L2 block does not fit into a batch.
+    #[error("L2 block {number} alone exceeds the limits of a batch ({reason}); raise committer.max_blobs or lower the L2 gas limit")]
+    BlockTooLarge {
+        /// Height.
+        number: u64,
+        /// Which limit.
+        reason: String,
+    },
+    /// Another component did not take a message.
+    #[error("{component} does not answer: {reason}")]
+    Peer {
+        /// Name of the component.
+        component: &'static str,
+        /// What happened.
+        reason: String,
+    },
+    /// A transaction failed on L1.
+    #[error("transaction {id} failed on L1: {reason}")]
+    Transaction {
+        /// Intent.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// A socket could not be opened.
+    #[error("cannot listen for provers on {address}: {reason}; choose another prover_server.listen_ip or listen_port")]
+    Listen {
+        /// Address.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A task on the blocking pool was lost.
+    #[error("a background task ended without a result: {0}")]
+    Task(String),
+}
+
+impl Classify for ActorError {
+    fn severity(&self) -> Severity {
+        match self {
+            Self::Store(e) => e.severity(),
+            Self::L1(e) => e.severity(),
+            Self::Engine(e) => e.severity(),
+            Self::Contract(_)
+            | Self::ClientNotReady(_)
+            | Self::L1Behind { .. }
+            | Self::L1Unsteady { .. }
+            | Self::StoreBehind { .. }
+            | Self::Peer { .. }
+            | Self::Listen { .. }
+            | Self::Task(_) => Severity::Transient,
+            Self::PayloadMismatch { .. } | Self::Transaction { .. } | Self::Blobs(_) | Self::Signing(_) => {
+                Severity::Recoverable
+            }
+            Self::BlockRefused { .. } | Self::ClientDiverged { .. } | Self::MissingBlock(_) => {
+                Severity::NeedsReset
+            }
+            // These need an operator, but a restart of the process would change nothing: the component stays
+            // degraded and says why at every try.
+            Self::BadDeposit { .. }
+            | Self::ReorgTooDeep { .. }
+            | Self::NoCommonAncestor(_)
+            | Self::BlockTooLarge { .. }
+            | Self::Batch(_) => Severity::Recoverable,
+            Self::L1Diverged { .. } => Severity::Fatal,
+        }
+    }
+}

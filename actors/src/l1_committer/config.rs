@@ -1,0 +1,29 @@
+//! Settings of the L1Committer.
+
+use std::time::Duration;
+
+use ensemble_batch::BatchLimits;
+
+/// Where the content of batches is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataAvailability {
+    /// EIP-4844 blobs.
+    Blob,
+    /// Nowhere (validium): only the header is committed.
+    None,
+}
+
+/// Settings of the L1Committer.
+#[derive(Clone, Debug)]
+pub struct L1CommitterConfig {
+    /// Time between commits.
+    pub commit_time: Duration,
+    /// How often L1 and the store are looked at.
+    pub poll: Duration,
+    /// Where the content is published.
+    pub da: DataAvailability,
+    /// Limits of one batch.
+    pub limits: BatchLimits,
+    /// At most this many batches are sealed and not yet committed.
+    pub max_uncommitted: u64,
+}

@@ -1,0 +1,395 @@
+//! The work of the L1Sender: does what the transaction managers say.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy_primitives::{B256, U256};
+use async_trait::async_trait;
+use ensemble_batch::blob;
+use ensemble_contracts::errors::describe_revert;
+use ensemble_l1::{
+    BlobTx, BlockTag, Eip1559Tx, FeePlan, L1Error, Sidecar, TxManager, TxReceipt, TxType,
+    fees::Market,
+    tx_manager::{
+        Action, ChainView, FeeDecision, IntentId as ManagedId, Outcome, SignFailure, SignedRecord, TrackedTx,
+    },
+};
+use ensemble_messages::{IntentKind, TxConfirmed, TxFailed, TxIntent};
+use ensemble_store::SignedTransaction;
+
+use super::{L1SenderConfig, SenderKey};
+use crate::{
+    ActorError, Services,
+    fanout::Fanout,
+    stepper::{Next, Worker},
+};
+
+/// Looks at L1 that an idle sender makes; a new intent wakes it.
+const IDLE: Duration = Duration::from_secs(5);
+/// Actions per key and step, so that one key cannot starve the other.
+const ACTIONS_PER_STEP: usize = 32;
+/// Simulations in a row that must revert before an unsent intent is given back as failed.
+const REVERTS_TO_FAIL: u32 = 3;
+/// Gas of a plain transfer.
+const TRANSFER_GAS: u64 = 21_000;
+
+/// Where the results of transactions go.
+#[derive(Clone, Debug, Default)]
+pub struct L1SenderOutlets {
+    /// Success.
+    pub confirmed: Fanout<TxConfirmed>,
+    /// Failure.
+    pub failed: Fanout<TxFailed>,
+}
+
+#[derive(Debug)]
+struct KeyState {
+    key: SenderKey,
+    manager: TxManager,
+    /// Intents the manager knows.
+    intents: HashMap<ManagedId, TxIntent>,
+    reverts: HashMap<ManagedId, u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SenderWorker {
+    config: L1SenderConfig,
+    services: Services,
+    out: Arc<L1SenderOutlets>,
+    keys: Option<Vec<KeyState>>,
+}
+
+impl SenderWorker {
+    pub(super) fn new(config: L1SenderConfig, services: Services, out: Arc<L1SenderOutlets>) -> Self {
+        Self { config, services, out, keys: None }
+    }
+
+    /// Takes up what was unfinished when the last instance ended.
+    async fn recover(&self) -> Result<Vec<KeyState>, ActorError> {
+        let store = &self.services.store;
+        let mut keys = Vec::new();
+        for key in &self.config.keys {
+            let mut manager = TxManager::new(self.config.manager);
+            let mut intents = HashMap::new();
+            let mut tracked = Vec::new();
+            for intent in store.pending_intents(key.role).await? {
+                let id = ManagedId(intent.id.0.clone());
+                let tx_type = tx_type(&intent);
+                for signed in store.signed_of(&intent.id).await? {
+                    tracked.push(TrackedTx { intent: id.clone(), tx_type, record: record(signed)? });
+                }
+                intents.insert(id, intent);
+            }
+            if !tracked.is_empty() {
+                tracing::info!(role = key.role.as_str(), transactions = tracked.len(), "taking up transactions in flight");
+            }
+            manager.recover(tracked).map_err(|e| ActorError::Signing(e.to_string()))?;
+            keys.push(KeyState { key: key.clone(), manager, intents, reverts: HashMap::new() });
+        }
+        Ok(keys)
+    }
+
+    async fn market(&self, blobs: bool) -> Result<Market, ActorError> {
+        let policy = &self.config.fees;
+        let history =
+            self.services.l1.fee_history(policy.history_blocks, f64::from(policy.tip_percentile)).await?;
+        let market = Market::from_history(&history);
+        if blobs && market.blob_base_fee.is_none() {
+            return Ok(market.or_blob_base_fee(self.services.l1.blob_base_fee().await?));
+        }
+        Ok(market)
+    }
+
+    async fn sidecar(&self, intent: &TxIntent) -> Result<Sidecar, ActorError> {
+        let IntentKind::CommitBatch { number } = intent.kind else {
+            return Err(ActorError::Blobs(format!("intent {} has blobs but is no commit", intent.id)));
+        };
+        let batch = self.services.store.batch(number).await?;
+        let payload = batch.ok_or_else(|| ActorError::Batch(format!("batch {number} is missing")))?.payload;
+        let (version, wanted) = (self.config.sidecar, intent.blobs);
+        tokio::task::spawn_blocking(move || {
+            let blobs = blob::pack(&payload, usize::try_from(wanted).unwrap_or(usize::MAX))
+                .map_err(|e| ActorError::Blobs(e.to_string()))?;
+            Sidecar::build(&blobs, version).map_err(|e| ActorError::Blobs(e.to_string()))
+        })
+        .await
+        .map_err(|e| ActorError::Task(e.to_string()))?
+    }
+
+    fn fees(&self, decision: FeeDecision, market: &Market, kind: TxType) -> Result<FeePlan, SignFailure> {
+        match decision {
+            FeeDecision::Fresh => FeePlan::fresh(market, &self.config.fees, kind),
+            FeeDecision::Bump { previous } => previous.bump(market, &self.config.fees, kind),
+        }
+        .map_err(SignFailure::FeeCap)
+    }
+
+    /// Signs and stores; the bytes are not sent yet.
+    async fn sign(
+        &self,
+        state: &mut KeyState,
+        id: &ManagedId,
+        kind: TxType,
+        nonce: u64,
+        decision: FeeDecision,
+    ) -> Result<SignedRecord, SignFailure> {
+        let retry = |e: ActorError| SignFailure::Retry { reason: e.to_string() };
+        let from = state.key.wallet.address();
+        let chain_id = self.services.chain.l1_chain_id;
+        let market = self.market(kind == TxType::Blob).await.map_err(retry)?;
+        let plan = self.fees(decision, &market, kind)?;
+        let Some(intent) = state.intents.get(id) else {
+            // A filler of the manager: an empty transfer to oneself that uses up a nonce.
+            let tx = Eip1559Tx {
+                chain_id,
+                nonce,
+                gas_limit: TRANSFER_GAS,
+                max_fee_per_gas: plan.max_fee_per_gas,
+                max_priority_fee_per_gas: plan.max_priority_fee_per_gas,
+                to: Some(from),
+                value: U256::ZERO,
+                data: Default::default(),
+            };
+            let signed =
+                state.key.wallet.sign_eip1559(&tx).map_err(|e| retry(ActorError::Signing(e.to_string())))?;
+            return Ok(SignedRecord { hash: signed.hash, nonce, fees: plan, raw: signed.raw });
+        };
+        let sidecar = match kind {
+            TxType::Blob => Some(self.sidecar(intent).await.map_err(retry)?),
+            TxType::Eip1559 => None,
+        };
+        let hashes: Vec<B256> = sidecar.as_ref().map(Sidecar::versioned_hashes).unwrap_or_default();
+        let estimate =
+            self.services.l1.estimate_gas(from, Some(intent.to), U256::ZERO, intent.data.clone(), &hashes).await;
+        let gas = match estimate {
+            Ok(gas) => gas,
+            Err(L1Error::ExecutionReverted { data, .. }) => {
+                let reason = describe_revert(&data);
+                let reverts = state.reverts.entry(id.clone()).or_default();
+                *reverts += 1;
+                let reason = format!("the call would revert: {reason}");
+                return Err(if *reverts >= REVERTS_TO_FAIL && decision == FeeDecision::Fresh {
+                    SignFailure::Permanent { reason }
+                } else {
+                    SignFailure::Retry { reason }
+                });
+            }
+            Err(error) => return Err(retry(error.into())),
+        };
+        state.reverts.remove(id);
+        let gas_limit = gas.saturating_add(gas / 5);
+        let signed = match &sidecar {
+            Some(sidecar) => state.key.wallet.sign_blob(&BlobTx {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: plan.max_fee_per_gas,
+                max_priority_fee_per_gas: plan.max_priority_fee_per_gas,
+                max_fee_per_blob_gas: plan.max_fee_per_blob_gas,
+                to: intent.to,
+                value: U256::ZERO,
+                data: intent.data.clone(),
+                sidecar,
+            }),
+            None => state.key.wallet.sign_eip1559(&Eip1559Tx {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: plan.max_fee_per_gas,
+                max_priority_fee_per_gas: plan.max_priority_fee_per_gas,
+                to: Some(intent.to),
+                value: U256::ZERO,
+                data: intent.data.clone(),
+            }),
+        }
+        .map_err(|e| retry(ActorError::Signing(e.to_string())))?;
+        let record = SignedRecord { hash: signed.hash, nonce, fees: plan, raw: signed.raw };
+        let fees = serde_json::to_string(&plan).map_err(|e| retry(ActorError::Signing(e.to_string())))?;
+        self.services
+            .store
+            .insert_signed(&SignedTransaction {
+                hash: record.hash,
+                intent: intent.id.clone(),
+                nonce,
+                fees,
+                raw: record.raw.clone(),
+                signed_at: self.services.clock.unix_ms(),
+            })
+            .await
+            .map_err(|e| retry(e.into()))?;
+        Ok(record)
+    }
+
+    async fn act(&self, state: &mut KeyState, action: Action, view: &ChainView) -> Result<(), ActorError> {
+        let l1 = &self.services.l1;
+        match action {
+            Action::Sign { intent, tx_type, nonce, fees } => {
+                match self.sign(state, &intent, tx_type, nonce, fees).await {
+                    Ok(record) => state
+                        .manager
+                        .on_signed(&intent, record)
+                        .map_err(|e| ActorError::Signing(e.to_string()))?,
+                    Err(failure) => {
+                        tracing::warn!(%intent, ?failure, "not signed");
+                        state.manager.on_sign_failed(&intent, failure, Instant::now());
+                    }
+                }
+            }
+            Action::Broadcast { intent, hash, raw } => {
+                let sent = l1.send_raw_transaction(&raw).await;
+                match &sent {
+                    Ok(_) => tracing::info!(%intent, %hash, role = state.key.role.as_str(), "transaction sent"),
+                    Err(error) => tracing::warn!(%intent, %hash, %error, "the L1 node did not take a transaction"),
+                }
+                let result = sent.as_ref().map(|_| ());
+                state.manager.on_broadcast_result(&intent, hash, result, Instant::now());
+            }
+            Action::CheckReceipts { intent, hashes } => {
+                let mut receipts: Vec<TxReceipt> = Vec::new();
+                for hash in hashes {
+                    match l1.receipt(hash).await {
+                        Ok(receipt) => receipts.extend(receipt),
+                        Err(error) => {
+                            state.manager.on_check_failed(&intent, Instant::now());
+                            return Err(error.into());
+                        }
+                    }
+                }
+                state.manager.on_receipts(&intent, &receipts, view, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, state: &mut KeyState, outcome: Outcome) -> Result<(), ActorError> {
+        let Some(intent) = state.intents.get(outcome.intent()).cloned() else { return Ok(()) };
+        let store = &self.services.store;
+        match &outcome {
+            Outcome::Confirmed { receipt, .. } => {
+                store.confirm_intent(&intent.id, receipt.transaction_hash).await?;
+                self.out.confirmed.send(&TxConfirmed {
+                    id: intent.id,
+                    kind: intent.kind,
+                    transaction: receipt.transaction_hash,
+                    l1_block: receipt.block_number,
+                    gas_used: receipt.gas_used,
+                });
+            }
+            Outcome::Reverted { receipt, .. } => {
+                let reason = self.revert_reason(&state.key, &intent).await;
+                self.fail(intent, Some(receipt.transaction_hash), reason).await?;
+            }
+            Outcome::Failed { reason, .. } => self.fail(intent, None, reason.to_string()).await?,
+        }
+        state.reverts.remove(outcome.intent());
+        state.intents.remove(outcome.intent());
+        Ok(())
+    }
+
+    async fn fail(&self, intent: TxIntent, transaction: Option<B256>, reason: String) -> Result<(), ActorError> {
+        self.services.store.fail_intent(&intent.id, &reason).await?;
+        tracing::error!(intent = %intent.id, reason, "transaction failed");
+        self.out.failed.send(&TxFailed { id: intent.id, kind: intent.kind, transaction, reason });
+        Ok(())
+    }
+
+    /// Why a mined transaction reverted: the call is made again on the present state.
+    async fn revert_reason(&self, key: &SenderKey, intent: &TxIntent) -> String {
+        let hashes = match intent.blobs {
+            0 => Vec::new(),
+            _ => self.sidecar(intent).await.map(|s| s.versioned_hashes()).unwrap_or_default(),
+        };
+        let from = key.wallet.address();
+        let again = self.services.l1.estimate_gas(from, Some(intent.to), U256::ZERO, intent.data.clone(), &hashes);
+        match again.await {
+            Err(L1Error::ExecutionReverted { data, .. }) => describe_revert(&data),
+            Ok(_) => "reverted, but the same call would succeed now".to_owned(),
+            Err(error) => format!("reverted; the reason could not be asked for: {error}"),
+        }
+    }
+
+    async fn drive(&self, state: &mut KeyState) -> Result<bool, ActorError> {
+        for intent in self.services.store.pending_intents(state.key.role).await? {
+            let id = ManagedId(intent.id.0.clone());
+            state.manager.on_intent(id.clone(), tx_type(&intent));
+            state.intents.insert(id, intent);
+        }
+        if state.manager.is_empty() {
+            return Ok(false);
+        }
+        let (l1, address) = (&self.services.l1, state.key.wallet.address());
+        let head = l1.block(BlockTag::Latest).await?.ok_or(ActorError::ClientNotReady("without an L1 head"))?;
+        let view = ChainView {
+            head: head.number,
+            nonce_latest: l1.transaction_count(address, false).await?,
+            nonce_pending: l1.transaction_count(address, true).await?,
+        };
+        let mut problem = None;
+        for _ in 0..ACTIONS_PER_STEP {
+            let Some(action) = state.manager.next_action(Instant::now(), &view) else { break };
+            if let Err(error) = self.act(state, action, &view).await {
+                problem = Some(error);
+                break;
+            }
+        }
+        // An outcome is taken from the manager once, so it must not be dropped by a failing store: then this
+        // instance forgets everything and reads the store again.
+        while let Some(outcome) = state.manager.next_outcome() {
+            self.finish(state, outcome).await?;
+        }
+        match problem {
+            Some(error) => Err(error),
+            None => {
+                let blocked = state.manager.status().into_iter().find_map(|s| s.blocked.map(|b| (s.intent, b)));
+                match blocked {
+                    Some((id, reason)) => Err(ActorError::Transaction { id: id.to_string(), reason }),
+                    None => Ok(!state.manager.is_empty()),
+                }
+            }
+        }
+    }
+}
+
+fn tx_type(intent: &TxIntent) -> TxType {
+    if intent.blobs > 0 { TxType::Blob } else { TxType::Eip1559 }
+}
+
+fn record(signed: SignedTransaction) -> Result<SignedRecord, ActorError> {
+    let fees = serde_json::from_str(&signed.fees).map_err(|e| {
+        ActorError::Store(ensemble_store::StoreError::Corrupt {
+            table: "signed_transactions",
+            column: "fees",
+            row: signed.hash.to_string(),
+            reason: e.to_string(),
+        })
+    })?;
+    Ok(SignedRecord { hash: signed.hash, nonce: signed.nonce, fees, raw: signed.raw })
+}
+
+#[async_trait(?Send)]
+impl Worker for SenderWorker {
+    async fn step(&mut self) -> Result<Next, ActorError> {
+        let mut keys = match self.keys.take() {
+            Some(keys) => keys,
+            None => self.recover().await?,
+        };
+        let mut busy = false;
+        let mut problem = None;
+        for state in &mut keys {
+            match self.drive(state).await {
+                Ok(more) => busy |= more,
+                // The other key goes on whatever happens to this one.
+                Err(ActorError::Store(error)) => return Err(error.into()),
+                Err(error) => problem = Some(error),
+            }
+        }
+        self.keys = Some(keys);
+        match problem {
+            Some(error) => Err(error),
+            None => Ok(Next::After(if busy { self.config.poll } else { IDLE })),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The actor: one request at a time, replies after the effect.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, MessageResult, ResponseActFuture,
+    WrapFuture,
+};
+use ensemble_messages::{
+    BatchCommitted, BatchVerified, Heartbeat, ProofReady, ProofRejection, Register, RequestWork, SubmitProof,
+    SubmitReply, WorkReply,
+};
+use ensemble_supervision::{Component, Seat, supervised};
+
+use super::{ProofManagerConfig, assignment::Reputation, work::Desk};
+use crate::{Services, fanout::Fanout, stepper::Step};
+
+/// How often the next finished batch is announced again, in case a hint was lost.
+const REMIND: Duration = Duration::from_secs(2);
+/// How long a prover waits when the store cannot be used.
+const RETRY_MS: u64 = 1_000;
+
+/// Where the messages of the ProofManager go.
+#[derive(Clone, Debug, Default)]
+pub struct ProofManagerOutlets {
+    /// All proofs of a batch are there.
+    pub proof_ready: Fanout<ProofReady>,
+}
+
+/// Hands out batches, takes proofs.
+#[derive(Debug)]
+pub struct ProofManager {
+    seat: Seat<Self>,
+    desk: Desk,
+    out: Arc<ProofManagerOutlets>,
+    reputation: Reputation,
+}
+
+impl ProofManager {
+    /// A component in its supervisor's seat.
+    #[must_use]
+    pub fn new(
+        seat: Seat<Self>,
+        config: Arc<ProofManagerConfig>,
+        services: Services,
+        outlets: Arc<ProofManagerOutlets>,
+    ) -> Self {
+        Self { seat, desk: Desk { config, services }, out: outlets, reputation: Reputation::default() }
+    }
+
+    fn quarantined(&mut self, prover: &str) -> bool {
+        let config = Arc::clone(&self.desk.config);
+        let quarantine = u64::try_from(config.quarantine.as_millis()).unwrap_or(u64::MAX);
+        let now = self.desk.services.clock.unix_ms();
+        self.reputation.quarantined(prover, config.max_bad_proofs, quarantine, now)
+    }
+
+    fn announce(&self, number: u64, ctx: &mut Context<Self>) {
+        let desk = self.desk.clone();
+        let look = async move { desk.ready(number).await };
+        ctx.spawn(look.into_actor(self).map(|found, actor, _| match found {
+            Ok(Some(ready)) => actor.out.proof_ready.send(&ready),
+            Ok(None) => {}
+            Err(error) => actor.seat.degraded(error.to_string()),
+        }));
+    }
+}
+
+supervised!(ProofManager);
+
+impl Component for ProofManager {
+    fn seat(&self) -> &Seat<Self> {
+        &self.seat
+    }
+}
+
+impl Actor for ProofManager {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.notify(Step);
+    }
+}
+
+impl Handler<Step> for ProofManager {
+    type Result = ();
+
+    fn handle(&mut self, _: Step, ctx: &mut Self::Context) {
+        self.seat.enter("Step");
+        let desk = self.desk.clone();
+        let look = async move { desk.next_ready().await };
+        ctx.spawn(look.into_actor(self).map(|found, actor, ctx| {
+            match found {
+                Ok(ready) => {
+                    actor.seat.healthy();
+                    if let Some(ready) = ready {
+                        actor.out.proof_ready.send(&ready);
+                    }
+                }
+                Err(error) => actor.seat.degraded(error.to_string()),
+            }
+            ctx.notify_later(Step, REMIND);
+        }));
+    }
+}
+
+impl Handler<BatchCommitted> for ProofManager {
+    type Result = ();
+
+    fn handle(&mut self, batch: BatchCommitted, ctx: &mut Self::Context) {
+        self.seat.enter("BatchCommitted");
+        // Proving does not wait for the commit, verifying does: tell ProofSender again now that it can.
+        self.announce(batch.number, ctx);
+    }
+}
+
+impl Handler<BatchVerified> for ProofManager {
+    type Result = ();
+
+    fn handle(&mut self, batch: BatchVerified, ctx: &mut Self::Context) {
+        self.seat.enter("BatchVerified");
+        self.announce(batch.number + 1, ctx);
+    }
+}
+
+impl Handler<Register> for ProofManager {
+    type Result = MessageResult<Register>;
+
+    fn handle(&mut self, message: Register, _: &mut Self::Context) -> Self::Result {
+        self.seat.enter("Register");
+        let prover = &message.prover;
+        MessageResult(if !self.desk.wants(prover.prover_type) {
+            Err(format!("no {} proofs are wanted here", prover.prover_type))
+        } else if self.quarantined(&prover.name) {
+            Err(ProofRejection::Quarantined.to_string())
+        } else {
+            tracing::info!(prover = prover.name, peer = prover.peer, kind = %prover.prover_type, "prover connected");
+            Ok(())
+        })
+    }
+}
+
+impl Handler<RequestWork> for ProofManager {
+    // Atomic: no second request is looked at before the lease of this one is stored.
+    type Result = AtomicResponse<Self, WorkReply>;
+
+    fn handle(&mut self, message: RequestWork, _: &mut Self::Context) -> Self::Result {
+        self.seat.enter("RequestWork");
+        let refused = self.quarantined(&message.prover.name);
+        let idle = u64::try_from(self.desk.config.idle_retry.as_millis()).unwrap_or(u64::MAX);
+        let desk = self.desk.clone();
+        let work = async move {
+            if refused {
+                return Ok(WorkReply::Refused { reason: ProofRejection::Quarantined.to_string() });
+            }
+            let work = desk.assign(message.prover.prover_type, &message.prover.name).await?;
+            Ok(work.map_or(WorkReply::Idle { retry_after_ms: idle }, WorkReply::Work))
+        };
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(
+            |result: Result<WorkReply, crate::ActorError>, actor, _| {
+                result.unwrap_or_else(|error| {
+                    actor.seat.degraded(error.to_string());
+                    WorkReply::Idle { retry_after_ms: RETRY_MS }
+                })
+            },
+        )))
+    }
+}
+
+impl Handler<Heartbeat> for ProofManager {
+    type Result = ResponseActFuture<Self, bool>;
+
+    fn handle(&mut self, message: Heartbeat, _: &mut Self::Context) -> Self::Result {
+        self.seat.enter("Heartbeat");
+        let desk = self.desk.clone();
+        let work = async move { desk.prolong(message.lease).await };
+        Box::pin(work.into_actor(self).map(|result, actor, _| {
+            // When the store cannot be asked the prover goes on: its proof is looked at anyway.
+            result.unwrap_or_else(|error| {
+                actor.seat.degraded(error.to_string());
+                true
+            })
+        }))
+    }
+}
+
+impl Handler<SubmitProof> for ProofManager {
+    type Result = AtomicResponse<Self, SubmitReply>;
+
+    fn handle(&mut self, message: SubmitProof, _: &mut Self::Context) -> Self::Result {
+        self.seat.enter("SubmitProof");
+        let quarantined = self.quarantined(&message.prover.name);
+        let (desk, name, lease) = (self.desk.clone(), message.prover.name, message.lease);
+        let (number, kind) = (message.proof.batch_number, message.proof.prover_type);
+        let work = async move {
+            if quarantined {
+                return (name, Ok(SubmitReply::Rejected(ProofRejection::Quarantined)));
+            }
+            let reply = desk.accept(&message.proof, &name).await;
+            if let Ok(SubmitReply::Rejected(_)) = &reply
+                && let Err(error) = desk.services.store.remove_lease(lease).await
+            {
+                tracing::warn!(%error, "the lease of a rejected proof runs on until it expires");
+            }
+            (name, reply)
+        };
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(move |(name, reply), actor: &mut Self, ctx| {
+            match reply {
+                Ok(SubmitReply::Rejected(why)) => {
+                    tracing::warn!(batch = number, %kind, prover = name, %why, "proof refused");
+                    let bad = !matches!(why, ProofRejection::Quarantined | ProofRejection::NotWanted);
+                    let now = actor.desk.services.clock.unix_ms();
+                    if bad && actor.reputation.bad_proof(&name, actor.desk.config.max_bad_proofs, now) {
+                        tracing::error!(prover = name, "prover put in quarantine after bad proofs");
+                    }
+                    SubmitReply::Rejected(why)
+                }
+                Ok(reply) => {
+                    actor.announce(number, ctx);
+                    reply
+                }
+                Err(error) => {
+                    actor.seat.degraded(error.to_string());
+                    SubmitReply::RetryLater { retry_after_ms: RETRY_MS }
+                }
+            }
+        })))
+    }
+}

@@ -1,0 +1,22 @@
+//! Settings of the ProofManager.
+
+use std::{sync::Arc, time::Duration};
+
+use super::ProofCheck;
+
+/// Settings of the ProofManager.
+#[derive(Clone, Debug)]
+pub struct ProofManagerConfig {
+    /// One check per kind of proof that every batch needs.
+    pub checks: Vec<Arc<dyn ProofCheck>>,
+    /// How long a prover has for a batch without a heartbeat.
+    pub lease: Duration,
+    /// How long a prover without work waits before it asks again.
+    pub idle_retry: Duration,
+    /// Bad proofs after which a prover is in quarantine.
+    pub max_bad_proofs: u32,
+    /// How long the quarantine lasts.
+    pub quarantine: Duration,
+    /// Largest input that is sent to a prover, in bytes.
+    pub max_input_bytes: usize,
+}

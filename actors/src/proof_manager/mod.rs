@@ -1,0 +1,17 @@
+//! ProofManager: hands batches to provers and takes their proofs.
+//!
+//! Every batch needs one proof of each wanted kind. A batch is leased to one prover at a time; a lease that runs
+//! out gives it to the next. A proof is checked against the batch's public values and stored before it is
+//! acknowledged (SEQ-INV-6); a prover that hands in bad proofs is put in quarantine.
+
+mod actor;
+mod assignment;
+mod check;
+mod config;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use actor::{ProofManager, ProofManagerOutlets};
+pub use check::{AttestationCheck, ProofCheck};
+pub use config::ProofManagerConfig;

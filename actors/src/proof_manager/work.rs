@@ -1,0 +1,136 @@
+//! What the ProofManager reads and writes for one request.
+
+use std::sync::Arc;
+
+use alloy_primitives::Bytes;
+use ensemble_batch::{BatchInput, PublicValues};
+use ensemble_messages::{BatchProof, ProofReady, ProofRejection, ProverType, SubmitReply, Work};
+use ensemble_store::{BatchRecord, BatchStatus};
+
+use super::{ProofManagerConfig, assignment};
+use crate::{ActorError, Services};
+
+/// How many open batches are looked at for one request.
+const OPEN_BATCHES: u32 = 256;
+
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    pub(super) config: Arc<ProofManagerConfig>,
+    pub(super) services: Services,
+}
+
+impl Desk {
+    pub(super) fn wants(&self, prover_type: ProverType) -> bool {
+        self.config.checks.iter().any(|c| c.prover_type() == prover_type)
+    }
+
+    fn lease_until(&self) -> u64 {
+        let lease = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
+        self.services.clock.unix_ms().saturating_add(lease).min(i64::MAX as u64)
+    }
+
+    async fn parent_of(&self, batch: &BatchRecord) -> Result<ensemble_batch::BatchHeader, ActorError> {
+        if batch.header.number == 1 {
+            return Ok(self.services.chain.genesis_header.clone());
+        }
+        let parent = self.services.store.batch(batch.header.number - 1).await?;
+        Ok(parent.ok_or_else(|| ActorError::Batch(format!("batch {} is missing", batch.header.number - 1)))?.header)
+    }
+
+    /// What every proof of a batch must prove.
+    async fn public_values(&self, batch: &BatchRecord) -> Result<PublicValues, ActorError> {
+        Ok(PublicValues { from: self.parent_of(batch).await?.hash(), to: batch.header.hash() })
+    }
+
+    /// Everything that the program needs for a batch, serialised.
+    async fn input(&self, batch: &BatchRecord) -> Result<Bytes, ActorError> {
+        let mut witnesses = Vec::new();
+        for number in batch.first_block..=batch.last_block {
+            let extras = self.services.store.block_extras(number).await?;
+            witnesses.push(extras.ok_or(ActorError::MissingBlock(number))?.witness.into());
+        }
+        let input = BatchInput {
+            parent: self.parent_of(batch).await?,
+            parent_block: batch.first_block - 1,
+            sealed_at: batch.header.sealed_at,
+            da_payload: batch.payload.clone(),
+            blobs: batch.blob_proofs.clone(),
+            witnesses,
+            chain_config: self.services.chain.chain_config.clone().into_bytes().into(),
+        };
+        ensemble_prover::protocol::encode_input(&input, self.config.max_input_bytes)
+            .map_err(|e| ActorError::Batch(format!("input of batch {}: {e}", batch.header.number)))
+    }
+
+    /// Leases a batch to a prover. The caller makes sure that only one request runs at a time.
+    pub(super) async fn assign(&self, prover_type: ProverType, prover: &str) -> Result<Option<Work>, ActorError> {
+        let store = &self.services.store;
+        let open = store.batches_without_proof(prover_type, OPEN_BATCHES).await?;
+        if open.is_empty() {
+            return Ok(None);
+        }
+        let leases = store.leases().await?;
+        let now = self.services.clock.unix_ms();
+        let Some(number) = assignment::choose(&open, &leases, prover_type, prover, now) else { return Ok(None) };
+        let Some(batch) = store.batch(number).await? else { return Ok(None) };
+        let input = self.input(&batch).await?;
+        let lease = store.insert_lease(number, prover_type, prover, self.lease_until()).await?;
+        tracing::info!(batch = number, %prover_type, prover, bytes = input.len(), "batch given to a prover");
+        let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
+        Ok(Some(Work { lease, batch_number: number, lease_ms, input }))
+    }
+
+    pub(super) async fn prolong(&self, lease: ensemble_messages::LeaseId) -> Result<bool, ActorError> {
+        Ok(self.services.store.extend_lease(lease, self.lease_until()).await?)
+    }
+
+    /// Checks a proof and keeps it. An `Err` means that it could not be looked at now.
+    pub(super) async fn accept(&self, proof: &BatchProof, prover: &str) -> Result<SubmitReply, ActorError> {
+        let store = &self.services.store;
+        let rejected = |why| Ok(SubmitReply::Rejected(why));
+        let Some(check) = self.config.checks.iter().find(|c| c.prover_type() == proof.prover_type) else {
+            return rejected(ProofRejection::NotWanted);
+        };
+        let Some(batch) = store.batch(proof.batch_number).await? else {
+            return rejected(ProofRejection::NotWanted);
+        };
+        let expected = self.public_values(&batch).await?;
+        if proof.public_values != expected {
+            return rejected(ProofRejection::WrongPublicValues { expected, got: proof.public_values });
+        }
+        if proof.program_key != check.program_key() {
+            return rejected(ProofRejection::WrongProgram {
+                expected: check.program_key(),
+                got: proof.program_key,
+            });
+        }
+        let (check, checked) = (Arc::clone(check), proof.clone());
+        let verdict = tokio::task::spawn_blocking(move || check.check(&checked))
+            .await
+            .map_err(|e| ActorError::Task(e.to_string()))?;
+        if let Err(why) = verdict {
+            return rejected(ProofRejection::Invalid(why));
+        }
+        Ok(if store.insert_proof(proof, prover).await? { SubmitReply::Accepted } else { SubmitReply::Duplicate })
+    }
+
+    /// The batch, when all its proofs are there and it is not verified yet.
+    pub(super) async fn ready(&self, number: u64) -> Result<Option<ProofReady>, ActorError> {
+        let store = &self.services.store;
+        match store.batch(number).await? {
+            Some(batch) if batch.status != BatchStatus::Verified => {}
+            Some(_) | None => return Ok(None),
+        }
+        let there: Vec<ProverType> =
+            store.proofs_of(number).await?.iter().map(|p| p.proof.prover_type).collect();
+        let all = self.config.checks.iter().all(|c| there.contains(&c.prover_type()));
+        Ok(all.then_some(ProofReady { batch_number: number, prover_types: there }))
+    }
+
+    /// The first batch that is not verified, when its proofs are all there.
+    pub(super) async fn next_ready(&self) -> Result<Option<ProofReady>, ActorError> {
+        let verified =
+            self.services.store.last_batch_at_least(BatchStatus::Verified).await?.map_or(0, |b| b.header.number);
+        self.ready(verified + 1).await
+    }
+}

@@ -1,0 +1,13 @@
+//! ProofSender: has a batch verified on L1 once it is committed and all its proofs are there.
+//!
+//! It keeps nothing: the contract's `lastVerifiedBatch` and the store say where it stands.
+
+mod actor;
+mod config;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use actor::ProofSender;
+pub use config::ProofSenderConfig;
+pub use worker::ProofSenderOutlets;

@@ -1,0 +1,144 @@
+//! The work of the ProofSender.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use alloy_primitives::{Bytes, hex};
+use async_trait::async_trait;
+use ensemble_contracts::{calls, returns};
+use ensemble_l1::BlockTag;
+use ensemble_messages::{
+    BatchVerified, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
+};
+use ensemble_store::{BatchRecord, BatchStatus, IntentState};
+use ensemble_supervision::Outlet;
+
+use super::ProofSenderConfig;
+use crate::{
+    ActorError, Services,
+    fanout::Fanout,
+    stepper::{Next, Worker},
+};
+
+/// Where the messages of the ProofSender go.
+#[derive(Clone, Debug)]
+pub struct ProofSenderOutlets {
+    /// L1Sender.
+    pub sender: Outlet<Send>,
+    /// A batch is verified on L1.
+    pub batch_verified: Fanout<BatchVerified>,
+}
+
+/// What the actor tells its worker.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    pub(super) failed: Option<TxFailed>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ProofSenderWorker {
+    config: ProofSenderConfig,
+    services: Services,
+    out: Arc<ProofSenderOutlets>,
+    inbox: Rc<RefCell<Inbox>>,
+    /// Batch that L1Sender was asked for by this instance.
+    asked: u64,
+}
+
+fn intent_id(batch: &BatchRecord) -> IntentId {
+    let hash = batch.header.hash();
+    IntentId(format!("verify-{}-{}", batch.header.number, hex::encode(&hash[..8])))
+}
+
+impl ProofSenderWorker {
+    pub(super) fn new(
+        config: ProofSenderConfig,
+        services: Services,
+        out: Arc<ProofSenderOutlets>,
+        inbox: Rc<RefCell<Inbox>>,
+    ) -> Self {
+        Self { config, services, out, inbox, asked: 0 }
+    }
+
+    /// Notes what L1 has verified since the last look.
+    async fn note_verified(&self, last: u64) -> Result<(), ActorError> {
+        let store = &self.services.store;
+        let known = store.last_batch_at_least(BatchStatus::Verified).await?.map_or(0, |b| b.header.number);
+        for number in known + 1..=last {
+            let Some(batch) = store.batch(number).await? else {
+                return Err(ActorError::L1Diverged {
+                    what: "the last verified batch".to_owned(),
+                    l1: last.to_string(),
+                    store: (number - 1).to_string(),
+                });
+            };
+            let transaction = match store.intent(&intent_id(&batch)).await?.map(|r| r.state) {
+                Some(IntentState::Confirmed { transaction }) => Some(transaction),
+                _ => None,
+            };
+            if store.mark_verified(number, transaction).await? {
+                self.out.batch_verified.send(&BatchVerified { number, last_block: batch.last_block, transaction });
+                store.prune_witnesses(batch.last_block).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The proofs of a batch in the order of the contract, none while one is missing.
+    async fn proofs(&self, number: u64) -> Result<Option<Vec<Bytes>>, ActorError> {
+        let stored = self.services.store.proofs_of(number).await?;
+        Ok(self
+            .config
+            .proofs
+            .iter()
+            .map(|kind| stored.iter().find(|p| p.proof.prover_type == *kind).map(|p| p.proof.proof.clone()))
+            .collect())
+    }
+}
+
+#[async_trait(?Send)]
+impl Worker for ProofSenderWorker {
+    async fn step(&mut self) -> Result<Next, ActorError> {
+        let idle = Next::After(self.config.poll);
+        let Services { store, l1, chain, .. } = &self.services;
+        let last = returns::u64(&l1.call(chain.proposer, calls::last_verified_batch(), BlockTag::Latest).await?)?;
+        self.note_verified(last).await?;
+        let failed = self.inbox.borrow_mut().failed.take();
+        if let Some(failed) = failed {
+            self.asked = 0;
+            return Err(ActorError::Transaction { id: failed.id.to_string(), reason: failed.reason });
+        }
+        let number = last + 1;
+        let Some(batch) = store.batch(number).await? else { return Ok(idle) };
+        if self.asked >= number {
+            // The message that it failed may have been lost.
+            if let Some(IntentState::Failed { reason }) = store.intent(&intent_id(&batch)).await?.map(|r| r.state) {
+                self.asked = 0;
+                return Err(ActorError::Transaction { id: intent_id(&batch).to_string(), reason });
+            }
+            return Ok(idle);
+        }
+        if batch.status != BatchStatus::Committed {
+            return Ok(idle);
+        }
+        let Some(proofs) = self.proofs(number).await? else { return Ok(idle) };
+        let intent = TxIntent {
+            id: intent_id(&batch),
+            role: SenderRole::Prover,
+            kind: IntentKind::VerifyBatches { last: number },
+            to: chain.proposer,
+            data: calls::verify_batches(&batch.header, &proofs),
+            blobs: 0,
+        };
+        let reply = self
+            .out
+            .sender
+            .call_timeout(Send { intent }, Duration::from_secs(30))
+            .await
+            .map_err(|e| ActorError::Peer { component: "l1_sender", reason: e.to_string() })?;
+        match reply {
+            SendReply::Accepted | SendReply::AlreadyConfirmed { .. } => self.asked = number,
+            SendReply::Refused { reason } => return Err(ActorError::Peer { component: "l1_sender", reason }),
+        }
+        Ok(idle)
+    }
+}
