@@ -1,0 +1,419 @@
+//! Deploys the contracts on L1.
+//!
+//! Every address follows from the deployer's account, the salt, and what is deployed, so a second run finds what is
+//! there and deploys only what is missing. The order: a factory (CREATE2 by the well-known deployment proxy where
+//! the L1 has it), the attestation verifier, the proposer's code, the proposer's proxy, the bridge's code, the
+//! bridge's proxy. Proxies are initialised by the transaction that creates them. Bridge and proposer hold each
+//! other's address in their code; the bridge's address is therefore fixed beforehand by the factory.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use alloy_primitives::{Address, B256, Bytes, U256, address};
+use ensemble_batch::{BatchHeader, ProgramKey};
+use ensemble_contracts::{
+    Backend, ContractError, bytecode, calls,
+    create2::create2_address,
+    deploy::{Accounts, Attestation, DeploymentConfig, L2Genesis, ProposerSettings, plan},
+    returns,
+};
+use ensemble_error::{Classify, Severity};
+use ensemble_l1::{BlockTag, L1Client, Wallet};
+
+use crate::{
+    L2Facts, StartError,
+    account::{Account, AccountError, Call},
+    config::{Config, ConfigErrors, DataAvailability, EnvFileError, UNUSED_VERIFIER, update_env_file},
+    execution_client, l1_client, l2_facts,
+    startup::wait_for,
+};
+
+/// The deterministic deployment proxy that most chains have (EIP-2470's predecessor, by its presigned transaction).
+const DEPLOYMENT_PROXY: Address = address!("4e59b44847b379578588920cA78FbF26c0B4956C");
+/// How long one deployment may take to be mined.
+const LIMIT: Duration = Duration::from_secs(600);
+/// How many of the deployer's first transactions are searched for a factory deployed by plain CREATE.
+const FACTORY_SEARCH: u64 = 64;
+
+/// Why the deployment failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The configuration is wrong or incomplete.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// The chains are not what they should be.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A transaction failed.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// L1 failed.
+    #[error("L1: {0}")]
+    L1(#[from] ensemble_l1::L1Error),
+    /// The deployer's key cannot be used.
+    #[error("deployer.l1_private_key: {0}")]
+    Key(#[from] ensemble_l1::WalletError),
+    /// A contract answered something unreadable.
+    #[error("contract: {0}")]
+    Contract(#[from] ContractError),
+    /// The deployer has nothing to pay with.
+    #[error("the deployer {0} has no ETH on L1; send it some (the whole deployment takes about 5 million gas)")]
+    NoFunds(Address),
+    /// A transaction succeeded but left no contract.
+    #[error("{what} is not at {address} after transaction {transaction}")]
+    NotThere {
+        /// What was deployed.
+        what: &'static str,
+        /// Where it should be.
+        address: Address,
+        /// The transaction.
+        transaction: B256,
+    },
+    /// Something else is at the address.
+    #[error("the contract at {address} was initialised for another L2 or with other accounts; set deployer.salt_is_zero = false for a new address")]
+    OtherDeployment {
+        /// The address.
+        address: Address,
+    },
+    /// Not available in this version.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The `.env` file cannot be written.
+    #[error("{0}")]
+    EnvFile(#[from] EnvFileError),
+}
+
+impl Classify for DeployError {
+    fn severity(&self) -> Severity {
+        match self {
+            Self::Account(e) => e.severity(),
+            Self::L1(e) => e.severity(),
+            Self::NoFunds(_) | Self::EnvFile(_) => Severity::Recoverable,
+            Self::Config(_)
+            | Self::Start(_)
+            | Self::Key(_)
+            | Self::Contract(_)
+            | Self::NotThere { .. }
+            | Self::OtherDeployment { .. }
+            | Self::Unsupported(_) => Severity::Fatal,
+        }
+    }
+}
+
+/// One contract of the deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployStep {
+    /// What it is.
+    pub what: &'static str,
+    /// Where it is.
+    pub address: Address,
+    /// The transaction that deployed it, none when it was there already.
+    pub transaction: Option<B256>,
+    /// Gas used.
+    pub gas_used: u64,
+    /// Its place among the steps, from 1.
+    pub number: usize,
+    /// How many steps there are.
+    pub of: usize,
+}
+
+impl std::fmt::Display for DeployStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}/{}] {:<30} {}", self.number, self.of, self.what, self.address)?;
+        match self.transaction {
+            Some(hash) => write!(f, "  tx {hash}  {} gas", self.gas_used),
+            None => f.write_str("  was there already"),
+        }
+    }
+}
+
+/// What was deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// L1 chain id.
+    pub l1_chain_id: u64,
+    /// L2 chain id.
+    pub l2_chain_id: u64,
+    /// `CommonBridge` proxy.
+    pub bridge: Address,
+    /// `OnChainProposer` proxy.
+    pub proposer: Address,
+    /// Verifier of `exec` proofs, when they are wanted.
+    pub exec_verifier: Option<Address>,
+    /// L1 block in which the bridge appeared, or a later one when it was there already.
+    pub l1_block: u64,
+    /// Gas of all transactions of this run.
+    pub gas_used: u64,
+}
+
+impl Deployment {
+    /// Writes the addresses into a configuration.
+    pub fn apply_to(&self, config: &mut Config) {
+        config.watcher.bridge_address = Some(self.bridge);
+        config.committer.on_chain_proposer_address = Some(self.proposer);
+        if let Some(verifier) = self.exec_verifier {
+            config.deployer.exec_contract_verifier = Some(verifier);
+        }
+    }
+
+    /// Writes the addresses into a `.env` file, leaving its other lines as they are.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn write_env(&self, path: &Path) -> Result<(), DeployError> {
+        let (bridge, proposer) = (self.bridge.to_string(), self.proposer.to_string());
+        let verifier = self.exec_verifier.map(|v| v.to_string());
+        let mut values = vec![
+            ("L1_WATCHER_BRIDGE_ADDRESS", bridge.as_str()),
+            ("COMMITTER_ON_CHAIN_PROPOSER_ADDRESS", proposer.as_str()),
+        ];
+        if let Some(verifier) = &verifier {
+            values.push(("DEPLOYER_EXEC_CONTRACT_VERIFIER", verifier));
+        }
+        update_env_file(path, &values)?;
+        Ok(())
+    }
+}
+
+struct Deployer<'a, P> {
+    account: Account,
+    l1: Arc<dyn L1Client>,
+    progress: &'a P,
+    factory: Address,
+    salt: B256,
+    done: usize,
+    of: usize,
+    gas_used: u64,
+}
+
+impl<P: Fn(&DeployStep)> Deployer<'_, P> {
+    async fn there(&self, address: Address) -> Result<bool, DeployError> {
+        Ok(!self.l1.code(address).await?.is_empty())
+    }
+
+    fn report(&mut self, what: &'static str, address: Address, receipt: Option<&ensemble_l1::TxReceipt>) {
+        self.done += 1;
+        let gas_used = receipt.map_or(0, |r| r.gas_used);
+        self.gas_used += gas_used;
+        (self.progress)(&DeployStep {
+            what,
+            address,
+            transaction: receipt.map(|r| r.transaction_hash),
+            gas_used,
+            number: self.done,
+            of: self.of,
+        });
+    }
+
+    /// Makes sure that a contract is at its address.
+    async fn ensure(&mut self, what: &'static str, address: Address, call: Call) -> Result<bool, DeployError> {
+        if self.there(address).await? {
+            self.report(what, address, None);
+            return Ok(false);
+        }
+        let receipt = self.account.transact(&call, LIMIT).await?;
+        if !self.there(address).await? {
+            return Err(DeployError::NotThere { what, address, transaction: receipt.transaction_hash });
+        }
+        self.report(what, address, Some(&receipt));
+        Ok(true)
+    }
+
+    /// The factory: by the deployment proxy where there is one, else by the deployer's own CREATE.
+    async fn factory(&mut self) -> Result<(), DeployError> {
+        let code = bytecode::deterministic_deployer();
+        if self.there(DEPLOYMENT_PROXY).await? {
+            let data: Bytes = [self.salt.as_slice(), &code].concat().into();
+            self.factory = create2_address(DEPLOYMENT_PROXY, self.salt, &code);
+            let call = Call { to: Some(DEPLOYMENT_PROXY), value: U256::ZERO, data };
+            self.ensure("DeterministicDeployer", self.factory, call).await?;
+            return Ok(());
+        }
+        let (me, next) = (self.account.address(), self.account.nonce().await?);
+        let runtime = bytecode::deterministic_deployer_runtime();
+        for nonce in 0..next.min(FACTORY_SEARCH) {
+            let address = me.create(nonce);
+            if self.l1.code(address).await? == runtime {
+                self.factory = address;
+                self.report("DeterministicDeployer", address, None);
+                return Ok(());
+            }
+        }
+        self.factory = me.create(next);
+        let call = Call { to: None, value: U256::ZERO, data: code };
+        self.ensure("DeterministicDeployer", self.factory, call).await?;
+        Ok(())
+    }
+}
+
+/// Deploys what is missing; `progress` hears of each contract.
+///
+/// # Errors
+/// See [`DeployError`].
+pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<Deployment, DeployError> {
+    let needed = config.require_for_deploy()?;
+    for (kind, wanted) in [
+        ("pico_deploy_verifier", config.deployer.pico_deploy_verifier),
+        ("sp1_deploy_verifier", config.deployer.sp1_deploy_verifier),
+    ] {
+        if wanted {
+            return Err(DeployError::Unsupported(format!(
+                "deployer.{kind}: this version does not bring that verifier; deploy it yourself and give its address"
+            )));
+        }
+    }
+    let l1 = l1_client(config)?;
+    let chain_id = wait_for("L1", async || l1.chain_id().await).await?;
+    if let Some(expected) = config.eth.chain_id
+        && expected != chain_id
+    {
+        return Err(StartError::WrongChain {
+            which: "L1",
+            actual: chain_id,
+            expected,
+            key: "eth.chain_id and eth.rpc_url",
+        }
+        .into());
+    }
+    let wallet = Arc::new(Wallet::from_hex(needed.deployer.private_key.expose_hex().to_string())?);
+    if l1.balance(wallet.address()).await?.is_zero() {
+        return Err(DeployError::NoFunds(wallet.address()));
+    }
+    let dev_mode = config.prover_server.dev_mode;
+    let engine = execution_client(config)?;
+    let l2 = l2_facts(config, &engine, !dev_mode).await?;
+
+    if let Some(found) = existing(config, &l1, &l2, chain_id).await? {
+        return Ok(found);
+    }
+
+    let deploys_verifier = !dev_mode
+        && config.deployer.exec_contract_verifier.is_none()
+        && !config.deployer.exec_attestation_addresses.is_empty();
+    let salt = if config.deployer.salt_is_zero { B256::ZERO } else { B256::from(rand::random::<[u8; 32]>()) };
+    let mut deployer = Deployer {
+        account: Account::new(Arc::clone(&l1), wallet).await?,
+        l1: Arc::clone(&l1),
+        progress: &progress,
+        factory: Address::ZERO,
+        salt,
+        done: 0,
+        of: if deploys_verifier { 6 } else { 5 },
+        gas_used: 0,
+    };
+    deployer.factory().await?;
+
+    let exec_key = ProgramKey::exec(&l2.chain_config).0;
+    // In the order in which the sequencer sends the proofs; an attestation verifier that is deployed comes last.
+    let mut backends = Vec::new();
+    if !dev_mode {
+        let listed = [
+            (config.deployer.risc0_contract_verifier, config.deployer.risc0_program_key),
+            (config.deployer.sp1_contract_verifier, config.deployer.sp1_program_key),
+            (config.deployer.pico_contract_verifier, config.deployer.pico_program_key),
+            (config.deployer.exec_contract_verifier, Some(exec_key)),
+        ];
+        for (verifier, program_key) in listed {
+            if let (Some(verifier), Some(program_key)) = (verifier.filter(|v| *v != UNUSED_VERIFIER), program_key) {
+                backends.push(Backend { verifier, required: true, program_key });
+            }
+        }
+    }
+    let count = backends.len() + usize::from(deploys_verifier);
+    let threshold = match config.deployer.proof_threshold {
+        Some(threshold) if count > 0 => u8::try_from(threshold).unwrap_or(u8::MAX),
+        Some(_) | None => u8::try_from(count).unwrap_or(u8::MAX),
+    };
+    let plan = plan(&DeploymentConfig {
+        factory: deployer.factory,
+        deployer: deployer.account.address(),
+        salt,
+        settings: ProposerSettings {
+            dev_mode,
+            require_blobs: matches!(config.committer.da, DataAvailability::Blob),
+            max_deposit_wait: config.deployer.max_deposit_wait_s,
+            seal_window: config.deployer.seal_window_s,
+        },
+        accounts: Accounts {
+            admin: needed.admin,
+            guardian: needed.guardian,
+            sequencer: needed.sequencer,
+            prover: needed.prover,
+        },
+        genesis: L2Genesis {
+            chain_id: l2.chain_id,
+            state_root: l2.genesis_state_root,
+            block_hash: l2.genesis_hash,
+        },
+        backends,
+        threshold,
+        attestation: deploys_verifier.then(|| Attestation {
+            signers: config.deployer.exec_attestation_addresses.clone(),
+            threshold: config.deployer.exec_threshold.unwrap_or(1),
+            required: true,
+            program_key: exec_key,
+        }),
+        timelock: None,
+    })?;
+    for step in &plan.steps {
+        let call = Call { to: Some(deployer.factory), value: U256::ZERO, data: step.data.clone() };
+        deployer.ensure(step.name, step.address, call).await?;
+    }
+    check_pair(&l1, &l2, chain_id, plan.proposer, plan.bridge).await?;
+    let l1_block = l1.block(BlockTag::Latest).await?.map_or(0, |b| b.number);
+    Ok(Deployment {
+        l1_chain_id: chain_id,
+        l2_chain_id: l2.chain_id,
+        bridge: plan.bridge,
+        proposer: plan.proposer,
+        exec_verifier: plan.attestation_verifier.or(config.deployer.exec_contract_verifier.filter(|_| !dev_mode)),
+        l1_block,
+        gas_used: deployer.gas_used,
+    })
+}
+
+/// The contracts that the configuration names, when they are there and are this L2's.
+async fn existing(
+    config: &Config,
+    l1: &Arc<dyn L1Client>,
+    l2: &L2Facts,
+    chain_id: u64,
+) -> Result<Option<Deployment>, DeployError> {
+    let named = (config.committer.on_chain_proposer_address, config.watcher.bridge_address);
+    let (Some(proposer), Some(bridge)) = named else { return Ok(None) };
+    if l1.code(proposer).await?.is_empty() || l1.code(bridge).await?.is_empty() {
+        return Ok(None);
+    }
+    check_pair(l1, l2, chain_id, proposer, bridge).await?;
+    let exec_verifier = config.deployer.exec_contract_verifier.filter(|_| !config.prover_server.dev_mode);
+    let l1_block = l1.block(BlockTag::Latest).await?.map_or(0, |b| b.number);
+    Ok(Some(Deployment {
+        l1_chain_id: chain_id,
+        l2_chain_id: l2.chain_id,
+        bridge,
+        proposer,
+        exec_verifier,
+        l1_block,
+        gas_used: 0,
+    }))
+}
+
+/// Checks that bridge and proposer belong to each other and to this L2: with a fixed salt, another deployment may
+/// be at their addresses.
+async fn check_pair(
+    l1: &Arc<dyn L1Client>,
+    l2: &L2Facts,
+    chain_id: u64,
+    proposer: Address,
+    bridge: Address,
+) -> Result<(), DeployError> {
+    let header = BatchHeader::genesis(chain_id, proposer, l2.chain_id, l2.genesis_state_root, l2.genesis_hash);
+    let genesis = returns::b256(&l1.call(proposer, calls::committed_hash(0), BlockTag::Latest).await?)?;
+    if genesis != header.hash() {
+        return Err(DeployError::OtherDeployment { address: proposer });
+    }
+    let of_bridge = returns::address(&l1.call(bridge, calls::bridge_proposer(), BlockTag::Latest).await?)?;
+    if of_bridge != proposer {
+        return Err(DeployError::OtherDeployment { address: bridge });
+    }
+    Ok(())
+}

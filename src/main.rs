@@ -1,0 +1,5 @@
+//! The `ensemble` binary; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    ensemble::cli::main()
+}

@@ -1,0 +1,421 @@
+//! Assembly of the sequencer: the API that the binary, the devnet and every embedding program use.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use actix::Recipient;
+use ensemble_actors::{
+    BlockProducer, BlockProducerConfig, BlockProducerOutlets, Clock, Confirmations, DataAvailability, L1Committer,
+    L1CommitterConfig, L1CommitterOutlets, L1Sender, L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig,
+    L1WatcherOutlets, PROOF_MANAGER, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
+    ProofSender, ProofSenderConfig, ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services,
+    SystemClock,
+};
+use ensemble_batch::BatchLimits;
+use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, JwtSecret};
+use ensemble_l1::{FeePolicy, L1Client, RpcConfig, RpcL1Client, SidecarVersion, TxManagerConfig, Wallet};
+use ensemble_messages::SenderRole;
+use ensemble_prover::protocol::FrameLimits;
+use ensemble_store::{ChainIdentity, Store};
+use ensemble_supervision::{
+    Backoff, ChildSpec, ComponentStatus, ExitReason, Handle, LifecycleEvent, Outlet, RestartPolicy, ShutdownReport,
+    Supervisor, SystemHandle,
+};
+
+use crate::{
+    Event, StartError,
+    config::{self, Config, RunRequirements},
+    events::Subscriptions,
+    startup,
+};
+
+/// Largest answer of the execution client: a witness of a full block.
+const ENGINE_ANSWER_BYTES: u32 = 256 << 20;
+/// Largest input of a prover.
+const PROVER_INPUT_BYTES: usize = 256 << 20;
+/// Failures of a component within [`RESTART_WINDOW`] after which the process ends.
+const MAX_RESTARTS: u32 = 10;
+/// See [`MAX_RESTARTS`].
+const RESTART_WINDOW: Duration = Duration::from_secs(60);
+
+/// Puts a sequencer together. See [`Sequencer::builder`].
+#[must_use = "a builder does nothing before `start`"]
+#[derive(Debug, Default)]
+pub struct SequencerBuilder {
+    config: Config,
+    l1: Option<Arc<dyn L1Client>>,
+    engine: Option<Arc<dyn ExecutionClient>>,
+    clock: Option<Arc<dyn Clock>>,
+    subscriptions: Subscriptions,
+    lifecycle: Vec<Outlet<LifecycleEvent>>,
+}
+
+impl SequencerBuilder {
+    /// The configuration, from [`Config::load`] or written in code.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Another way to L1 than `eth.rpc_url`.
+    pub fn l1(mut self, client: Arc<dyn L1Client>) -> Self {
+        self.l1 = Some(client);
+        self
+    }
+
+    /// Another way to the execution client than `engine.auth_url`.
+    pub fn engine(mut self, client: Arc<dyn ExecutionClient>) -> Self {
+        self.engine = Some(client);
+        self
+    }
+
+    /// Another clock than the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Sends every event of this kind to an actor. An event is dropped, with a warning, when its mailbox is full.
+    pub fn subscribe<M: Event>(mut self, recipient: Recipient<M>) -> Self {
+        M::add_to(&mut self.subscriptions, Outlet::from_recipient(recipient));
+        self
+    }
+
+    /// Calls a function with every event of this kind. It runs on the component's own thread: it must be quick.
+    pub fn on<M: Event>(mut self, f: impl Fn(M) + Send + Sync + 'static) -> Self {
+        M::add_to(&mut self.subscriptions, Outlet::from_fn(f));
+        self
+    }
+
+    /// Calls a function when a component starts, fails, restarts or stops.
+    pub fn on_lifecycle(mut self, f: impl Fn(LifecycleEvent) + Send + Sync + 'static) -> Self {
+        self.lifecycle.push(Outlet::from_fn(f));
+        self
+    }
+
+    /// Checks configuration, chains and contracts, opens the store, and starts every component. Waits, saying so,
+    /// for an L1 node or an execution client that is not reachable yet.
+    ///
+    /// Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(self) -> Result<Sequencer, StartError> {
+        let needed = self.config.require_for_run()?;
+        let l1 = match self.l1 {
+            Some(l1) => l1,
+            None => l1_client(&self.config)?,
+        };
+        let engine = match self.engine {
+            Some(engine) => engine,
+            None => execution_client(&self.config)?,
+        };
+        if matches!(self.config.witness.source, config::WitnessSource::Shadow) {
+            return Err(StartError::Unsupported(
+                "witness.source = \"shadow\" is not available yet; use a client that serves debug_executionWitness, \
+                 or prover_server.dev_mode"
+                    .to_owned(),
+            ));
+        }
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let facts = startup::chain_facts(
+            &self.config,
+            needed.bridge_address,
+            needed.on_chain_proposer_address,
+            &l1,
+            &engine,
+        )
+        .await?;
+        let checks = startup::proof_checks(&self.config, &facts, &l1).await?;
+        let store = Store::open(self.config.store.url.sqlite_path().ok_or_else(|| {
+            StartError::Unsupported("store.url: PostgreSQL is not available yet; give the path of an SQLite file".to_owned())
+        })?)
+        .await?;
+        store
+            .bind_identity(&ChainIdentity {
+                l1_chain_id: facts.l1_chain_id,
+                l2_chain_id: facts.l2_chain_id,
+                l2_genesis: facts.l2_genesis_hash,
+                proposer: facts.proposer,
+                bridge: facts.bridge,
+            })
+            .await?;
+        let services = Services { store, l1, engine, clock, chain: Arc::new(facts) };
+        let system = assemble(&self.config, &needed, &services, checks, self.subscriptions, self.lifecycle)?;
+        Ok(Sequencer { system, services })
+    }
+}
+
+/// A running sequencer.
+#[derive(Clone, Debug)]
+pub struct Sequencer {
+    system: SystemHandle,
+    services: Services,
+}
+
+impl Sequencer {
+    /// Begins to put a sequencer together.
+    pub fn builder() -> SequencerBuilder {
+        SequencerBuilder::default()
+    }
+
+    /// What the actors stand on.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The supervision tree: restart, pause and resume components by name.
+    #[must_use]
+    pub fn system(&self) -> &SystemHandle {
+        &self.system
+    }
+
+    /// State of every component.
+    #[must_use]
+    pub fn status(&self) -> Vec<ComponentStatus> {
+        self.system.status()
+    }
+
+    /// Waits until every component has started.
+    pub async fn ready(&self) {
+        self.system.ready().await;
+    }
+
+    /// Stops every component in reverse order of its start and closes the store.
+    pub async fn shutdown(&self) -> ShutdownReport {
+        let report = self.system.shutdown().await;
+        self.services.store.close().await;
+        report
+    }
+
+    /// Waits until the sequencer ends, by [`Self::shutdown`] or by a component that failed too often.
+    pub async fn wait(&self) -> ExitReason {
+        self.system.wait().await
+    }
+}
+
+/// The L1 client of a configuration.
+///
+/// # Errors
+/// When a URL cannot be used.
+pub fn l1_client(config: &Config) -> Result<Arc<dyn L1Client>, StartError> {
+    let urls = config.eth.rpc_url.iter().map(|u| u.expose().to_owned()).collect();
+    let rpc = RpcConfig { timeout: Duration::from_millis(config.eth.request_timeout_ms), ..RpcConfig::default() };
+    Ok(Arc::new(RpcL1Client::new(urls, rpc)?))
+}
+
+/// The Engine API client of a configuration.
+///
+/// # Errors
+/// When the JWT secret cannot be read or a URL cannot be used.
+pub fn execution_client(config: &Config) -> Result<Arc<dyn ExecutionClient>, StartError> {
+    let genesis = config.l2.genesis_path.as_deref().map(startup::genesis_config).transpose()?;
+    Ok(Arc::new(HttpExecutionClient::new(EngineConfig {
+        auth_url: config.engine.auth_url.expose().to_owned(),
+        jwt: JwtSecret::from_hex_file(&config.engine.jwt_path)?,
+        public_url: config.engine.public_url.as_ref().map(|u| u.expose().to_owned()),
+        timeout: Duration::from_millis(config.engine.timeout_ms),
+        max_response_bytes: ENGINE_ANSWER_BYTES,
+        forks: startup::fork_schedule(genesis.as_ref()),
+    })?))
+}
+
+fn spec<A: ensemble_supervision::Component>(
+    handle: &Handle<A>,
+    factory: impl Fn(ensemble_supervision::Seat<A>) -> A + Send + Sync + 'static,
+) -> ChildSpec<A> {
+    ChildSpec::new(handle.name(), factory)
+        .with_handle(handle.clone())
+        .policy(RestartPolicy::Permanent)
+        .backoff(Backoff { base: Duration::from_millis(20), max: Duration::from_secs(5), jitter: 0.2 })
+        .intensity(MAX_RESTARTS, RESTART_WINDOW)
+        .stop_deadline(Duration::from_secs(2))
+}
+
+fn assemble(
+    config: &Config,
+    needed: &RunRequirements,
+    services: &Services,
+    checks: Vec<Arc<dyn ProofCheck>>,
+    mut events: Subscriptions,
+    lifecycle: Vec<Outlet<LifecycleEvent>>,
+) -> Result<SystemHandle, StartError> {
+    let sender = Handle::<L1Sender>::new("l1_sender");
+    let watcher = Handle::<L1Watcher>::new("l1_watcher");
+    let manager = Handle::<ProofManager>::new(PROOF_MANAGER);
+    let server = Handle::<ProverServer>::new("prover_server");
+    let proof_sender = Handle::<ProofSender>::new("proof_sender");
+    let committer = Handle::<L1Committer>::new("l1_committer");
+    let producer = Handle::<BlockProducer>::new("block_producer");
+
+    events.new_deposit.add(producer.outlet());
+    events.l1_reorged.add(committer.outlet());
+    events.block_sealed.add(committer.outlet());
+    events.batch_committed.add(producer.outlet());
+    events.batch_committed.add(proof_sender.outlet());
+    events.batch_verified.add(producer.outlet());
+    events.proof_ready.add(proof_sender.outlet());
+    events.tx_confirmed.add(committer.outlet());
+    events.tx_confirmed.add(proof_sender.outlet());
+    events.tx_failed.add(committer.outlet());
+    events.tx_failed.add(proof_sender.outlet());
+    let proving = !checks.is_empty();
+    if proving {
+        events.batch_committed.add(manager.outlet());
+        events.batch_verified.add(manager.outlet());
+    }
+
+    let millis = Duration::from_millis;
+    let mut tree = Supervisor::builder();
+    for outlet in lifecycle {
+        tree = tree.subscribe(outlet);
+    }
+
+    let key = |role, account: &config::Account| -> Result<SenderKey, StartError> {
+        Ok(SenderKey { role, wallet: Arc::new(Wallet::from_hex(account.private_key.expose_hex().to_string())?) })
+    };
+    let sender_config = L1SenderConfig {
+        keys: vec![
+            key(SenderRole::Committer, &needed.committer)?,
+            key(SenderRole::Prover, &needed.verifier)?,
+        ],
+        manager: TxManagerConfig {
+            resubmit_after: millis(config.eth.resubmit_after_ms),
+            receipt_poll: millis(500),
+            confirmations: config.eth.confirmations,
+            ..TxManagerConfig::default()
+        },
+        fees: FeePolicy {
+            max_fee_per_gas: config.eth.max_fee_per_gas_gwei.wei(),
+            max_priority_fee_per_gas: config.eth.max_priority_fee_per_gas_gwei.wei(),
+            max_fee_per_blob_gas: config.eth.max_fee_per_blob_gas_gwei.wei(),
+            min_blob_fee_per_gas: u128::from(config.committer.arbitrary_base_blob_gas_price),
+            ..FeePolicy::default()
+        },
+        sidecar: match config.committer.blob_sidecar_version {
+            config::SidecarVersion::V0 => SidecarVersion::V0,
+            config::SidecarVersion::V1 => SidecarVersion::V1,
+        },
+        poll: millis(250),
+    };
+    let out = Arc::new(L1SenderOutlets {
+        confirmed: events.tx_confirmed.clone(),
+        failed: events.tx_failed.clone(),
+    });
+    let held = services.clone();
+    tree = tree.child(spec(&sender, move |seat| {
+        L1Sender::new(seat, sender_config.clone(), held.clone(), Arc::clone(&out))
+    }));
+
+    let watcher_config = L1WatcherConfig {
+        check_interval: millis(config.watcher.check_interval_ms),
+        max_block_step: config.watcher.max_block_step,
+        confirmations: match config.watcher.confirmations {
+            config::Confirmations::Safe => Confirmations::Safe,
+            config::Confirmations::Finalized => Confirmations::Finalized,
+            config::Confirmations::Blocks(depth) => Confirmations::Depth(depth),
+        },
+        start_block: config.watcher.start_block.unwrap_or(0),
+    };
+    let out = Arc::new(L1WatcherOutlets {
+        new_deposit: events.new_deposit.clone(),
+        l1_advanced: events.l1_advanced.clone(),
+        l1_reorged: events.l1_reorged.clone(),
+    });
+    let held = services.clone();
+    tree = tree.child(spec(&watcher, move |seat| {
+        L1Watcher::new(seat, watcher_config.clone(), held.clone(), Arc::clone(&out))
+    }));
+
+    let proofs = checks.iter().map(|c| c.prover_type()).collect();
+    if proving {
+        let lease = millis(config.prover_server.lease_ms);
+        let manager_config = Arc::new(ProofManagerConfig {
+            checks,
+            lease,
+            idle_retry: millis(500),
+            max_bad_proofs: 3,
+            quarantine: Duration::from_secs(600),
+            max_input_bytes: PROVER_INPUT_BYTES,
+        });
+        let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone() });
+        let held = services.clone();
+        tree = tree.child(spec(&manager, move |seat| {
+            ProofManager::new(seat, Arc::clone(&manager_config), held.clone(), Arc::clone(&out))
+        }));
+
+        let heartbeat = (lease / 4).min(Duration::from_secs(30));
+        let server_config = Arc::new(ProverServerConfig {
+            listen: SocketAddr::new(config.prover_server.listen_ip, config.prover_server.listen_port),
+            token: config.prover_server.auth_token.as_ref().map(|t| t.expose().to_owned()),
+            max_sessions: config.prover_server.max_sessions,
+            hello_timeout: Duration::from_secs(5),
+            idle_timeout: heartbeat * 4 + Duration::from_secs(60),
+            heartbeat,
+            limits: FrameLimits {
+                client_max: usize::try_from(config.prover_server.max_frame_bytes).unwrap_or(usize::MAX),
+                server_max: PROVER_INPUT_BYTES,
+                ..FrameLimits::default()
+            },
+        });
+        let router = tree.root().outlet();
+        tree = tree.child(spec(&server, move |seat| {
+            ProverServer::new(seat, Arc::clone(&server_config), router.clone())
+        }));
+    }
+
+    let proof_sender_config = ProofSenderConfig {
+        poll: if proving { millis(1_000) } else { millis(config.prover_server.dev_interval_ms) },
+        proofs,
+    };
+    let out = Arc::new(ProofSenderOutlets {
+        sender: sender.outlet(),
+        batch_verified: events.batch_verified.clone(),
+    });
+    let held = services.clone();
+    tree = tree.child(spec(&proof_sender, move |seat| {
+        ProofSender::new(seat, proof_sender_config.clone(), held.clone(), Arc::clone(&out))
+    }));
+
+    let (da, max_blobs) = match config.committer.da {
+        config::DataAvailability::Blob => (DataAvailability::Blob, config.committer.max_blobs),
+        config::DataAvailability::None => (DataAvailability::None, 0),
+    };
+    let committer_config = L1CommitterConfig {
+        commit_time: millis(config.committer.commit_time_ms),
+        poll: millis(config.committer.commit_time_ms.clamp(100, 1_000)),
+        da,
+        limits: BatchLimits {
+            max_blobs,
+            max_blocks: config.committer.max_batch_blocks,
+            max_gas: config.committer.max_batch_gas,
+            max_deposits: config.committer.max_batch_deposits,
+        },
+        max_uncommitted: 1,
+    };
+    let out = Arc::new(L1CommitterOutlets {
+        sender: sender.outlet(),
+        batch_sealed: events.batch_sealed.clone(),
+        batch_committed: events.batch_committed.clone(),
+    });
+    let held = services.clone();
+    tree = tree.child(spec(&committer, move |seat| {
+        L1Committer::new(seat, committer_config.clone(), held.clone(), Arc::clone(&out))
+    }));
+
+    let producer_config = BlockProducerConfig::new(
+        millis(config.proposer.interval_ms),
+        needed.coinbase_address,
+        config.proposer.empty_blocks,
+        u32::try_from(config.proposer.max_deposits_per_block).unwrap_or(u32::MAX),
+    )?;
+    let out = Arc::new(BlockProducerOutlets {
+        block_sealed: events.block_sealed.clone(),
+        head_changed: events.head_changed.clone(),
+    });
+    let held = services.clone();
+    tree = tree.child(spec(&producer, move |seat| {
+        BlockProducer::new(seat, producer_config.clone(), held.clone(), Arc::clone(&out))
+    }));
+    Ok(tree.start()?)
+}

@@ -1,0 +1,331 @@
+//! What is found out before the first component starts: the chains, the contracts, the kinds of proof.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use ensemble_actors::{AttestationCheck, ChainFacts, ProofCheck};
+use ensemble_batch::{BatchHeader, ProgramKey};
+use ensemble_contracts::{calls, returns};
+use ensemble_engine_api::{BlockId, EngineError, ExecutionClient, ForkSchedule};
+use ensemble_error::{Classify, Severity};
+use ensemble_l1::{BlockTag, L1Client, L1Error};
+use ensemble_messages::ProverType;
+use ensemble_prover::attestation::AttestationDomain;
+
+use crate::config::{Config, UNUSED_VERIFIER};
+
+/// First wait for something that is not reachable yet; doubles up to [`WAIT_MAX`].
+const WAIT_FIRST: Duration = Duration::from_millis(250);
+/// Longest wait between two tries.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Why the sequencer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong or incomplete.
+    #[error("{0}")]
+    Config(#[from] crate::config::ConfigErrors),
+    /// The block producer's settings are wrong.
+    #[error(transparent)]
+    Producer(#[from] ensemble_actors::BlockProducerConfigError),
+    /// L1 answered with an error that waiting does not cure.
+    #[error("L1: {0}")]
+    L1(#[from] L1Error),
+    /// The execution client answered with an error that waiting does not cure.
+    #[error("execution client: {0}")]
+    Engine(#[from] EngineError),
+    /// The JWT secret cannot be read.
+    #[error("engine.jwt_path: {0}")]
+    Jwt(#[from] ensemble_engine_api::JwtError),
+    /// A private key cannot be used.
+    #[error("private key: {0}")]
+    Key(#[from] ensemble_l1::WalletError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] ensemble_store::StoreError),
+    /// A contract answered something unreadable.
+    #[error("contract: {0}")]
+    Contract(#[from] ensemble_contracts::ContractError),
+    /// A chain has another id than configured.
+    #[error("{which} has chain id {actual}, the configuration says {expected}: check {key}")]
+    WrongChain {
+        /// L1 or L2.
+        which: &'static str,
+        /// Chain id found.
+        actual: u64,
+        /// Chain id configured.
+        expected: u64,
+        /// Key to look at.
+        key: &'static str,
+    },
+    /// There is no contract where one was expected.
+    #[error("there is no contract at {address} ({key}); deploy with `ensemble deploy` or correct the address")]
+    NoContract {
+        /// The address.
+        address: Address,
+        /// Key to look at.
+        key: &'static str,
+    },
+    /// The contracts were deployed for another L2.
+    #[error(
+        "the contracts were deployed for another L2 genesis: they have {on_l1}, this execution client gives {here}; \
+         start the client with the right genesis, or deploy contracts for this one"
+    )]
+    WrongGenesis {
+        /// Hash of header 0 in the contract.
+        on_l1: String,
+        /// Hash of header 0 for this client.
+        here: String,
+    },
+    /// The client has no chain.
+    #[error("the execution client has no genesis block")]
+    NoGenesis,
+    /// The genesis file is unusable.
+    #[error("l2.genesis_path: {path}: {reason}")]
+    Genesis {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The L2's chain configuration cannot be had.
+    #[error(
+        "the execution client does not tell its chain configuration ({0}); give the genesis file as l2.genesis_path"
+    )]
+    NoChainConfig(String),
+    /// What the contracts want proven cannot be checked here.
+    #[error("proofs: {0}")]
+    Proofs(String),
+    /// The supervision tree cannot be started.
+    #[error("supervision: {0}")]
+    Supervision(#[from] ensemble_supervision::StartError),
+    /// The admin port cannot be opened.
+    #[error("the admin server cannot listen on {address}: {reason}; choose another admin.listen_port")]
+    Admin {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// Not available in this version.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// Does `ask` until it works or fails for good; says so while it waits.
+pub(crate) async fn wait_for<T, E, F>(what: &str, mut ask: F) -> Result<T, E>
+where
+    E: Classify,
+    F: AsyncFnMut() -> Result<T, E>,
+{
+    let mut wait = WAIT_FIRST;
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.severity() == Severity::Transient => {
+                tracing::warn!(%error, retry_in_ms = wait.as_millis(), "waiting for {what}");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(WAIT_MAX);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads the `config` object of a genesis file.
+///
+/// # Errors
+/// When the file cannot be read or has no such object.
+pub fn genesis_config(path: &Path) -> Result<serde_json::Value, StartError> {
+    let bad = |reason: String| StartError::Genesis { path: path.display().to_string(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    let genesis: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    genesis.get("config").filter(|c| c.is_object()).cloned().ok_or_else(|| bad("it has no `config`".to_owned()))
+}
+
+/// The forks of a chain configuration that the Engine API's methods depend on. Without one: Prague from genesis.
+#[must_use]
+pub fn fork_schedule(config: Option<&serde_json::Value>) -> ForkSchedule {
+    let time = |key: &str| config.and_then(|c| c.get(key)).and_then(serde_json::Value::as_u64);
+    match config {
+        None => ForkSchedule { cancun_time: 0, prague_time: Some(0), osaka_time: None },
+        Some(_) => ForkSchedule {
+            cancun_time: time("cancunTime").unwrap_or(u64::MAX),
+            prague_time: time("pragueTime"),
+            osaka_time: time("osakaTime"),
+        },
+    }
+}
+
+/// The L2 as its execution client shows it.
+#[derive(Clone, Debug)]
+pub struct L2Facts {
+    /// Chain id.
+    pub chain_id: u64,
+    /// Hash of the genesis block.
+    pub genesis_hash: alloy_primitives::B256,
+    /// State root of the genesis block.
+    pub genesis_state_root: alloy_primitives::B256,
+    /// Canonical chain configuration; empty when not asked for.
+    pub chain_config: String,
+}
+
+/// Asks the execution client who it is.
+///
+/// # Errors
+/// When it is on another chain than configured, or does not say what is needed.
+pub async fn l2_facts(
+    config: &Config,
+    engine: &Arc<dyn ExecutionClient>,
+    with_chain_config: bool,
+) -> Result<L2Facts, StartError> {
+    let chain_id = wait_for("the execution client", async || engine.chain_id().await).await?;
+    if let Some(expected) = config.l2.chain_id
+        && expected != chain_id
+    {
+        return Err(StartError::WrongChain {
+            which: "the execution client",
+            actual: chain_id,
+            expected,
+            key: "l2.chain_id and engine.auth_url",
+        });
+    }
+    let genesis = wait_for("the execution client", async || engine.block(BlockId::Number(0)).await)
+        .await?
+        .ok_or(StartError::NoGenesis)?;
+    let chain_config = match (&config.l2.genesis_path, with_chain_config) {
+        (_, false) => String::new(),
+        (Some(path), true) => ProgramKey::canonical_chain_config(&genesis_config(path)?),
+        (None, true) => {
+            let told = wait_for("the execution client", async || engine.chain_config().await).await;
+            ProgramKey::canonical_chain_config(&told.map_err(|e| StartError::NoChainConfig(e.to_string()))?)
+        }
+    };
+    Ok(L2Facts { chain_id, genesis_hash: genesis.hash, genesis_state_root: genesis.state_root, chain_config })
+}
+
+/// Asks both chains who they are and compares them with the configuration and the contracts.
+pub(crate) async fn chain_facts(
+    config: &Config,
+    bridge: Address,
+    proposer: Address,
+    l1: &Arc<dyn L1Client>,
+    engine: &Arc<dyn ExecutionClient>,
+) -> Result<ChainFacts, StartError> {
+    let l1_chain_id = wait_for("L1", async || l1.chain_id().await).await?;
+    if let Some(expected) = config.eth.chain_id
+        && expected != l1_chain_id
+    {
+        return Err(StartError::WrongChain {
+            which: "L1",
+            actual: l1_chain_id,
+            expected,
+            key: "eth.chain_id and eth.rpc_url",
+        });
+    }
+    for (address, key) in
+        [(proposer, "committer.on_chain_proposer_address"), (bridge, "watcher.bridge_address")]
+    {
+        if wait_for("L1", async || l1.code(address).await).await?.is_empty() {
+            return Err(StartError::NoContract { address, key });
+        }
+    }
+    let l2 = l2_facts(config, engine, !config.prover_server.dev_mode).await?;
+    let genesis_header =
+        BatchHeader::genesis(l1_chain_id, proposer, l2.chain_id, l2.genesis_state_root, l2.genesis_hash);
+    let answer = wait_for("L1", async || l1.call(proposer, calls::committed_hash(0), BlockTag::Latest).await).await?;
+    let on_l1 = returns::b256(&answer)?;
+    if on_l1 != genesis_header.hash() {
+        return Err(StartError::WrongGenesis {
+            on_l1: on_l1.to_string(),
+            here: genesis_header.hash().to_string(),
+        });
+    }
+    Ok(ChainFacts {
+        l1_chain_id,
+        l2_chain_id: l2.chain_id,
+        proposer,
+        bridge,
+        l2_genesis_hash: l2.genesis_hash,
+        genesis_header,
+        chain_config: l2.chain_config,
+    })
+}
+
+/// The proofs that the contract wants, in its order, and how each is checked.
+pub(crate) async fn proof_checks(
+    config: &Config,
+    facts: &ChainFacts,
+    l1: &Arc<dyn L1Client>,
+) -> Result<Vec<Arc<dyn ProofCheck>>, StartError> {
+    let answer =
+        wait_for("L1", async || l1.call(facts.proposer, calls::backends(), BlockTag::Latest).await).await?;
+    let (backends, threshold) = returns::backends(&answer)?;
+    let wanted: Vec<_> = backends.iter().filter(|b| b.verifier != UNUSED_VERIFIER).collect();
+    if config.prover_server.dev_mode {
+        return if wanted.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Err(StartError::Proofs(format!(
+                "prover_server.dev_mode is on, but the contracts want {threshold} proof(s) for every batch; turn it \
+                 off, or deploy contracts for dev mode"
+            )))
+        };
+    }
+    if wanted.is_empty() {
+        return Err(StartError::Proofs(
+            "the contracts were deployed for dev mode and take no proofs; set prover_server.dev_mode = true, or \
+             deploy contracts with a verifier"
+                .to_owned(),
+        ));
+    }
+    let named = [
+        (ProverType::Exec, config.deployer.exec_contract_verifier),
+        (ProverType::Risc0, config.deployer.risc0_contract_verifier),
+        (ProverType::Sp1, config.deployer.sp1_contract_verifier),
+        (ProverType::Pico, config.deployer.pico_contract_verifier),
+    ];
+    let mut checks: Vec<Arc<dyn ProofCheck>> = Vec::new();
+    for backend in wanted {
+        let kind = named.iter().find(|(_, address)| *address == Some(backend.verifier)).map(|(kind, _)| *kind);
+        match kind {
+            Some(ProverType::Exec) => {
+                let program_key = facts.exec_program_key();
+                if backend.program_key != program_key.0 {
+                    return Err(StartError::Proofs(format!(
+                        "the contracts were deployed for exec program {}, this L2's chain configuration gives {}; \
+                         check l2.genesis_path and the execution client's genesis",
+                        backend.program_key, program_key.0
+                    )));
+                }
+                let attesters: BTreeSet<Address> =
+                    config.deployer.exec_attestation_addresses.iter().copied().collect();
+                if attesters.is_empty() {
+                    return Err(StartError::Proofs(
+                        "deployer.exec_attestation_addresses is empty, so no attestation could be checked".to_owned(),
+                    ));
+                }
+                checks.push(Arc::new(AttestationCheck {
+                    domain: AttestationDomain {
+                        l1_chain_id: facts.l1_chain_id,
+                        verifying_contract: backend.verifier,
+                    },
+                    attesters,
+                    program_key,
+                }));
+            }
+            Some(other) => {
+                return Err(StartError::Proofs(format!(
+                    "the contracts want {other} proofs, which this version cannot check yet"
+                )));
+            }
+            None => {
+                return Err(StartError::Proofs(format!(
+                    "the contracts want proofs for the verifier at {}, which no deployer.*_contract_verifier names",
+                    backend.verifier
+                )));
+            }
+        }
+    }
+    Ok(checks)
+}
