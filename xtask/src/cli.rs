@@ -1,0 +1,123 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Everything a contributor and CI run, with one spelling.
+///
+/// `cargo xtask check` is what CI runs. It needs rustc (see rust-version in Cargo.toml), a C compiler,
+/// node 20 or later with npm, and nothing else: Foundry and the Solidity compiler come from npm, and
+/// cargo-nextest and cargo-deny are installed when they are missing (once, about five minutes each; into
+/// $HOME/.cache/ensemble/tools, or the target directory where that cannot be written).
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    after_help = "Examples:\n  \
+        cargo xtask check --fast                  format, lints, licences, docs; no tests\n  \
+        cargo xtask check -p ensemble-batch       the same for one crate, with its tests\n  \
+        cargo xtask test --no-contracts           Rust tests only\n  \
+        cargo xtask test --filter reorg           Rust tests whose name holds `reorg`\n  \
+        cargo xtask check --list                  print the commands instead of running them\n  \
+        cargo xtask contracts                     rebuild contracts/artifacts after a change in Solidity\n  \
+        cargo xtask gas --check                   compare gas with benches/gas.json"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+/// The chores.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Format, lints, dependency policy, documentation, then `test`: what CI runs
+    Check(CheckOptions),
+    /// Contract tests, Rust tests, documentation tests
+    Test(TestOptions),
+    /// Build the contracts and write contracts/artifacts
+    Contracts(ContractsOptions),
+    /// Measure the gas of every L1 operation by real transactions on anvil
+    Gas(GasOptions),
+}
+
+/// How a list of steps is run.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RunOptions {
+    /// Only this package (may be repeated); workspace-wide steps are left out
+    #[arg(short, long = "package", value_name = "NAME")]
+    pub(crate) packages: Vec<String>,
+    /// Print the steps and their commands, run nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Stop at the first step that fails (default: run the others too, and fail at the end)
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CheckOptions {
+    /// Leave out the tests
+    #[arg(long)]
+    pub(crate) fast: bool,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TestOptions {
+    /// Only Rust tests whose name holds this text (may be repeated); leaves out contract and documentation tests
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Vec<String>,
+    /// Leave out npm, Foundry and the contract tests; tests that need anvil then say that they are skipped,
+    /// unless ENSEMBLE_ANVIL names the binary
+    #[arg(long)]
+    pub(crate) no_contracts: bool,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ContractsOptions {
+    /// Fail when the committed artifacts differ from the build, write nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print the steps and their commands, run nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+/// Gas is `gasUsed` of the receipt: intrinsic gas and calldata included, blob gas not.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct GasOptions {
+    /// One JSON object on stdout and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fail when an operation costs more than benches/gas.json says
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) check: bool,
+    /// Write benches/gas.json
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Print the steps and their commands, run nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn contradictory_gas_flags_are_refused() {
+        use clap::Parser as _;
+        assert!(Cli::try_parse_from(["xtask", "gas", "--check", "--write"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "gas", "--check", "--json"]).is_ok());
+    }
+}
