@@ -443,9 +443,9 @@ pub struct ClaimArgs {
     /// Address of the bridge on L1. Without it, watcher.bridge_address of the configuration.
     #[arg(long, value_name = "ADDRESS", env = "ENSEMBLE_BRIDGE")]
     pub bridge: Option<Address>,
-    /// Address of the on-chain proposer on L1. Without it, committer.on_chain_proposer_address of the configuration.
-    #[arg(long, value_name = "ADDRESS", env = "ENSEMBLE_PROPOSER")]
-    pub proposer: Option<Address>,
+    /// Admin server of the sequencer, which serves the proof. Default: that of the configuration.
+    #[arg(long, value_name = "URL", env = "ENSEMBLE_ADMIN_URL", hide_env_values = true, value_parser = UrlParser)]
+    pub admin_url: Option<RpcUrl>,
     /// Wait until the batch is verified, instead of telling that it is not.
     #[arg(long)]
     pub wait: bool,

@@ -1,0 +1,156 @@
+//! `ensemble run`, `deploy` and `prover`: what runs for long.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use ensemble_supervision::ExitReason;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{CliError, args::DeployArgs, interrupted, say};
+use crate::{
+    Sequencer,
+    admin::AdminServer,
+    config::{Config, LoadOptions},
+    deploy,
+};
+
+/// `ensemble run`.
+pub(super) async fn run(options: &LoadOptions) -> Result<ExitCode, CliError> {
+    let (config, _) = Config::load_for_run(options)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting: {}", config.summary());
+    let admin_at = config.admin.enabled.then(|| SocketAddr::new(config.admin.listen_ip, config.admin.listen_port));
+    let started = tokio::select! {
+        started = Sequencer::builder().config(config).start() => started?,
+        () = interrupted() => return Ok(ExitCode::SUCCESS),
+    };
+    let admin = match admin_at.map(|address| AdminServer::start(started.clone(), address)).transpose() {
+        Ok(admin) => admin,
+        Err(error) => {
+            started.shutdown().await;
+            return Err(error.into());
+        }
+    };
+    if let Some(admin) = &admin {
+        tracing::info!(address = %admin.address(), "admin server");
+    }
+    tracing::info!("running; ctrl-c stops");
+    let ended = tokio::select! {
+        () = interrupted() => None,
+        reason = started.wait() => Some(reason),
+    };
+    if let Some(admin) = admin {
+        admin.stop().await;
+    }
+    let report = started.shutdown().await;
+    let reason = ended.unwrap_or(ExitReason::Shutdown);
+    tracing::info!(%reason, clean = report.is_clean(), "stopped");
+    Ok(ExitCode::from(reason.exit_code()))
+}
+
+/// `ensemble deploy`.
+pub(super) async fn deploy(args: &DeployArgs, options: &LoadOptions) -> Result<ExitCode, CliError> {
+    let (config, _) = Config::load_for_deploy(options)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar.set_message("deploying …");
+    let deployment = tokio::select! {
+        done = deploy::deploy(&config, |step| bar.println(step.to_string())) => done,
+        () = interrupted() => {
+            bar.finish_and_clear();
+            return Err(CliError::Usage("interrupted; run it again, it goes on where it stopped".to_owned()));
+        }
+    };
+    bar.finish_and_clear();
+    let deployment = deployment?;
+    if let Some(file) = args.env_target() {
+        deployment.write_env(file)?;
+    }
+    if args.json {
+        return say(serde_json::json!({
+            "l1_chain_id": deployment.l1_chain_id,
+            "l2_chain_id": deployment.l2_chain_id,
+            "bridge": deployment.bridge,
+            "proposer": deployment.proposer,
+            "exec_verifier": deployment.exec_verifier,
+            "gas_used": deployment.gas_used,
+        }))
+        .map(|()| ExitCode::SUCCESS);
+    }
+    say(format!("bridge    {}\nproposer  {}", deployment.bridge, deployment.proposer))?;
+    if let Some(verifier) = deployment.exec_verifier {
+        say(format!("verifier  {verifier}   (exec)"))?;
+    }
+    match (deployment.gas_used, args.env_target()) {
+        (0, Some(file)) => say(format!("Everything was there already; addresses are in {}.", file.display()))?,
+        (gas, Some(file)) => say(format!("{gas} gas; addresses are in {}. Next: ensemble run", file.display()))?,
+        (gas, None) => say(format!("{gas} gas"))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `ensemble prover`.
+#[cfg(feature = "prover")]
+pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> {
+    use ensemble_messages::ProverType;
+    use ensemble_prover::{
+        attestation::{AttestationDomain, AttestationKey},
+        client::{ProverClient, ProverClientConfig},
+        exec::ExecBackend,
+    };
+
+    use crate::config::ProverConfig;
+
+    let (config, needed) = ProverConfig::load_for_prover(options)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let backend = match (config.client.backend, needed.attestation) {
+        (ProverType::Exec, Some(attestation)) => {
+            let key = AttestationKey::from_bytes(attestation.account.private_key.expose_bytes())
+                .map_err(|e| CliError::Usage(format!("prover_client.attestation_private_key: {e}")))?;
+            let domain = AttestationDomain {
+                l1_chain_id: attestation.l1_chain_id,
+                verifying_contract: attestation.verifier,
+            };
+            tracing::info!(attester = %attestation.account.address, "exec backend");
+            Box::new(ExecBackend::new(key, domain))
+        }
+        (other, _) => {
+            return Err(CliError::Usage(format!(
+                "prover_client.backend = \"{other}\" is not available in this version; use exec"
+            )));
+        }
+    };
+    // The first proof would wait some seconds for the trusted setup.
+    let warm = tokio::task::spawn_blocking(ensemble_l1::blobs::warm_up);
+    let client = ProverClient::new(
+        ProverClientConfig {
+            prover_server_endpoint: needed.endpoint.to_string(),
+            proving_time_ms: config.client.proving_time_ms,
+            prover_type: config.client.backend,
+            name: config.client.name.clone(),
+            token: config.client.token.as_ref().map(|t| t.expose().to_owned()),
+            ..ProverClientConfig::default()
+        },
+        backend,
+    )?
+    .on_event(|event| tracing::info!(?event, "prover"));
+    let report = client.run(interrupted()).await?;
+    warm.abort();
+    tracing::info!(?report, "stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `ensemble prover`, in a build without it.
+#[cfg(not(feature = "prover"))]
+pub(super) async fn prover(_: &LoadOptions) -> Result<ExitCode, CliError> {
+    Err(CliError::Usage("this binary was built without the feature `prover`".to_owned()))
+}
