@@ -49,6 +49,8 @@ pub enum IntentKind {
         /// Last batch number of the range.
         last: u64,
     },
+    /// An empty transfer of the key to itself that uses up a nonce below a transaction in flight.
+    UseUpNonce,
 }
 
 /// A transaction that somebody wants on L1.

@@ -97,7 +97,7 @@ impl Assembly {
         Ok(Added::Yes)
     }
 
-    /// Closes the batch. None when it is empty.
+    /// Closes the batch. None when it is empty. Its seal time is never before that of its parent.
     ///
     /// # Errors
     /// When the content cannot be encoded.
@@ -112,7 +112,7 @@ impl Assembly {
             blobs_hash: B256::ZERO,
             number: self.parent.number + 1,
             deposits_index: self.deposits_index,
-            sealed_at,
+            sealed_at: sealed_at.max(self.parent.sealed_at),
         };
         let encoded = self.builder.finish().map_err(|e| ActorError::Batch(e.to_string()))?;
         Ok(Some(Sealed { first_block: self.parent_block + 1, last_block, encoded, header }))

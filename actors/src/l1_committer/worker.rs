@@ -6,6 +6,7 @@ use alloy_primitives::{B256, hex};
 use async_trait::async_trait;
 use ensemble_batch::{L2Withdrawal, blobs_hash, versioned_hash};
 use ensemble_contracts::{L2_BRIDGE_ADDRESS, calls, events, returns};
+use ensemble_engine_api::BlockId;
 use ensemble_l1::{BlockTag, blobs};
 use ensemble_messages::{
     BatchCommitted, BatchSealed, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
@@ -316,7 +317,12 @@ impl Worker for CommitterWorker {
                 self.begin().await?
             }
         };
-        let head = self.services.store.head_block().await?.map_or(0, |b| b.number);
+        let mut head = self.services.store.head_block().await?.map_or(0, |b| b.number);
+        if assembly.next_block() <= head {
+            // A block is in the store shortly before it is the client's head, and the client may have lost some.
+            let client = self.services.engine.block(BlockId::Latest).await?.map_or(0, |b| b.number);
+            head = head.min(client);
+        }
         let mut full = None;
         while full.is_none() && assembly.next_block() <= head {
             let number = assembly.next_block();

@@ -17,7 +17,7 @@ use ensemble_l1::{
         Action, ChainView, FeeDecision, IntentId as ManagedId, Outcome, SignFailure, SignedRecord, TrackedTx,
     },
 };
-use ensemble_messages::{IntentKind, TxConfirmed, TxFailed, TxIntent};
+use ensemble_messages::{IntentId, IntentKind, TxConfirmed, TxFailed, TxIntent};
 use ensemble_store::SignedTransaction;
 
 use super::{L1SenderConfig, SenderKey};
@@ -33,8 +33,6 @@ const IDLE: Duration = Duration::from_secs(5);
 const ACTIONS_PER_STEP: usize = 32;
 /// Simulations in a row that must revert before an unsent intent is given back as failed.
 const REVERTS_TO_FAIL: u32 = 3;
-/// Gas of a plain transfer.
-const TRANSFER_GAS: u64 = 21_000;
 
 /// Where the results of transactions go.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +74,7 @@ impl SenderWorker {
             let mut intents = HashMap::new();
             let mut tracked = Vec::new();
             for intent in store.pending_intents(key.role).await? {
-                let id = ManagedId(intent.id.0.clone());
+                let id = managed(&intent);
                 let tx_type = tx_type(&intent);
                 for signed in store.signed_of(&intent.id).await? {
                     tracked.push(TrackedTx { intent: id.clone(), tx_type, record: record(signed)? });
@@ -141,21 +139,21 @@ impl SenderWorker {
         let chain_id = self.services.chain.l1_chain_id;
         let market = self.market(kind == TxType::Blob).await.map_err(retry)?;
         let plan = self.fees(decision, &market, kind)?;
-        let Some(intent) = state.intents.get(id) else {
-            // A filler of the manager: an empty transfer to oneself that uses up a nonce.
-            let tx = Eip1559Tx {
-                chain_id,
-                nonce,
-                gas_limit: TRANSFER_GAS,
-                max_fee_per_gas: plan.max_fee_per_gas,
-                max_priority_fee_per_gas: plan.max_priority_fee_per_gas,
-                to: Some(from),
-                value: U256::ZERO,
+        if !state.intents.contains_key(id) {
+            // A filler of the manager: an empty transfer to oneself that uses up a nonce. It is kept like any other.
+            let filler = TxIntent {
+                id: IntentId(format!("{}/{id}", state.key.role.as_str())),
+                role: state.key.role,
+                kind: IntentKind::UseUpNonce,
+                to: from,
                 data: Default::default(),
+                blobs: 0,
             };
-            let signed =
-                state.key.wallet.sign_eip1559(&tx).map_err(|e| retry(ActorError::Signing(e.to_string())))?;
-            return Ok(SignedRecord { hash: signed.hash, nonce, fees: plan, raw: signed.raw });
+            self.services.store.put_intent(&filler).await.map_err(|e| retry(e.into()))?;
+            state.intents.insert(id.clone(), filler);
+        }
+        let Some(intent) = state.intents.get(id) else {
+            return Err(SignFailure::Permanent { reason: format!("intent {id} is unknown") });
         };
         let sidecar = match kind {
             TxType::Blob => Some(self.sidecar(intent).await.map_err(retry)?),
@@ -313,7 +311,7 @@ impl SenderWorker {
 
     async fn drive(&self, state: &mut KeyState) -> Result<bool, ActorError> {
         for intent in self.services.store.pending_intents(state.key.role).await? {
-            let id = ManagedId(intent.id.0.clone());
+            let id = managed(&intent);
             state.manager.on_intent(id.clone(), tx_type(&intent));
             state.intents.insert(id, intent);
         }
@@ -351,6 +349,16 @@ impl SenderWorker {
             }
         }
     }
+}
+
+/// The name under which the manager knows an intent: fillers are stored with the role before theirs, because each
+/// manager counts its own.
+fn managed(intent: &TxIntent) -> ManagedId {
+    let id = match intent.kind {
+        IntentKind::UseUpNonce => intent.id.0.split_once('/').map_or(intent.id.0.as_str(), |(_, rest)| rest),
+        IntentKind::CommitBatch { .. } | IntentKind::VerifyBatches { .. } => &intent.id.0,
+    };
+    ManagedId(id.to_owned())
 }
 
 fn tx_type(intent: &TxIntent) -> TxType {

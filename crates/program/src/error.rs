@@ -43,6 +43,14 @@ pub enum ProgramError {
     /// The payload holds no block.
     #[error("the batch has no blocks")]
     EmptyBatch,
+    /// The batch was sealed before its parent. L1 relies on the program for this order.
+    #[error("the batch is sealed at {sealed_at}, before its parent at {parent}")]
+    SealedBeforeParent {
+        /// Seal time of the batch, Unix seconds.
+        sealed_at: u64,
+        /// Seal time of its parent.
+        parent: u64,
+    },
     /// A number left its range.
     #[error("{what} exceeds 64 bits")]
     Overflow {
@@ -255,6 +263,7 @@ impl Classify for ProgramError {
             Self::Thread { .. } => Severity::Transient,
             Self::Payload(_)
             | Self::EmptyBatch
+            | Self::SealedBeforeParent { .. }
             | Self::Overflow { .. }
             | Self::ChainConfig { .. }
             | Self::UnsupportedFork { .. }

@@ -80,6 +80,9 @@ fn every_field_of_the_parent_header_matters() {
 #[test]
 fn the_other_numbers_matter() {
     changed("sealed_at", |i| i.sealed_at += 1).unwrap();
+    // L1 does not check that seal times grow from batch to batch: the program must.
+    let e = changed("sealed before the parent", |i| i.parent.sealed_at = i.sealed_at + 1).unwrap_err();
+    assert!(matches!(e, ProgramError::SealedBeforeParent { .. }), "{e}");
     for number in [1, 77, u64::MAX - 1, u64::MAX] {
         let e = changed("parent_block", |i| i.parent_block = number).unwrap_err();
         assert!(matches!(e, ProgramError::BlockHash { .. } | ProgramError::Payload(_)), "{e}");

@@ -3,6 +3,10 @@
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -48,6 +52,7 @@ pub(crate) struct Devnet {
     pub(crate) deployment: Deployment,
     admin: AdminServer,
     provers: Vec<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
     stop_provers: watch::Sender<bool>,
 }
 
@@ -152,13 +157,14 @@ impl Devnet {
         deployment.apply_to(&mut config);
 
         let mut builder = Sequencer::builder().config(config.clone());
-        builder = print_events(builder);
+        let stopping = Arc::new(AtomicBool::new(false));
+        builder = print_events(builder, Arc::clone(&stopping));
         let sequencer = builder.start().await?;
         let admin = AdminServer::start(sequencer.clone(), local(args.admin_port))?;
 
         let (stop_provers, stopped) = watch::channel(false);
         let mut devnet =
-            Self { l1, l2, sequencer, deployment, admin, provers: Vec::new(), stop_provers };
+            Self { l1, l2, sequencer, deployment, admin, provers: Vec::new(), stopping, stop_provers };
         for n in 1..=args.provers {
             let prover = devnet.start_prover(n, &config, stopped.clone())?;
             devnet.provers.push(prover);
@@ -241,6 +247,7 @@ impl Devnet {
 
     /// Ends everything, in reverse order of the start.
     pub(crate) async fn stop(self) -> Result<(), DevnetError> {
+        self.stopping.store(true, Ordering::Relaxed);
         self.stop_provers.send_replace(true);
         self.admin.stop().await;
         let report = self.sequencer.shutdown().await;
@@ -258,7 +265,8 @@ impl Devnet {
     }
 }
 
-fn print_events(builder: ensemble::SequencerBuilder) -> ensemble::SequencerBuilder {
+/// `quiet` silences what components say of each other while everything stops.
+fn print_events(builder: ensemble::SequencerBuilder, quiet: Arc<AtomicBool>) -> ensemble::SequencerBuilder {
     builder
         .on(|e: NewDeposit| {
             let d = e.deposit;
@@ -288,7 +296,10 @@ fn print_events(builder: ensemble::SequencerBuilder) -> ensemble::SequencerBuild
             show::event("verified", format!("batch {} on L1{}", e.number, by(e.transaction.as_ref())));
         })
         .on(|e: TxFailed| show::event("L1 TX", format!("{} failed: {}", e.id, e.reason)))
-        .on_lifecycle(|e| {
+        .on_lifecycle(move |e| {
+            if quiet.load(Ordering::Relaxed) {
+                return;
+            }
             let text = match &e.kind {
                 EventKind::Failed { failure } => format!("failed: {}", failure.reason),
                 EventKind::Restarted { downtime } => format!("restarted after {} ms", downtime.as_millis()),
