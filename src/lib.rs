@@ -12,6 +12,8 @@ pub mod config;
 pub mod deploy;
 mod events;
 mod sequencer;
+#[cfg(feature = "shadow")]
+mod shadow;
 mod startup;
 pub mod withdrawals;
 

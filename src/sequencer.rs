@@ -4,12 +4,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::Recipient;
 use ensemble_actors::{
-    BlockProducer, BlockProducerConfig, BlockProducerOutlets, Clock, Confirmations, DataAvailability, L1Committer,
+    BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, ClientWitness, Clock, Confirmations, DataAvailability, L1Committer,
     L1CommitterConfig, L1CommitterOutlets, L1Sender, L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig,
     L1WatcherOutlets, PROOF_MANAGER, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
     ProofSender, ProofSenderConfig, ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services,
-    SystemClock,
+    SystemClock, WitnessSource,
 };
+#[cfg(feature = "shadow")]
+use ensemble_actors::ShadowWitness;
 use ensemble_batch::BatchLimits;
 use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, JwtSecret};
 use ensemble_l1::{FeePolicy, L1Client, RpcConfig, RpcL1Client, SidecarVersion, TxManagerConfig, Wallet};
@@ -20,6 +22,8 @@ use ensemble_supervision::{
     Backoff, ChildSpec, ComponentStatus, ExitReason, Handle, LifecycleEvent, Outlet, RestartPolicy, ShutdownReport,
     Supervisor, SystemHandle,
 };
+
+use tokio::sync::Mutex;
 
 use crate::{
     Event, StartError,
@@ -44,6 +48,7 @@ pub struct SequencerBuilder {
     config: Config,
     l1: Option<Arc<dyn L1Client>>,
     engine: Option<Arc<dyn ExecutionClient>>,
+    witness: Option<Arc<dyn WitnessSource>>,
     clock: Option<Arc<dyn Clock>>,
     subscriptions: Subscriptions,
     lifecycle: Vec<Outlet<LifecycleEvent>>,
@@ -65,6 +70,12 @@ impl SequencerBuilder {
     /// Another way to the execution client than `engine.auth_url`.
     pub fn engine(mut self, client: Arc<dyn ExecutionClient>) -> Self {
         self.engine = Some(client);
+        self
+    }
+
+    /// Another source of execution witnesses than `[witness]` says.
+    pub fn witness(mut self, source: Arc<dyn WitnessSource>) -> Self {
+        self.witness = Some(source);
         self
     }
 
@@ -109,13 +120,6 @@ impl SequencerBuilder {
             Some(engine) => engine,
             None => execution_client(&self.config)?,
         };
-        if matches!(self.config.witness.source, config::WitnessSource::Shadow) {
-            return Err(StartError::Unsupported(
-                "witness.source = \"shadow\" is not available yet; use a client that serves debug_executionWitness, \
-                 or prover_server.dev_mode"
-                    .to_owned(),
-            ));
-        }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let facts = startup::chain_facts(
             &self.config,
@@ -139,10 +143,45 @@ impl SequencerBuilder {
                 bridge: facts.bridge,
             })
             .await?;
-        let services = Services { store, l1, engine, clock, chain: Arc::new(facts) };
+        let shadowed = matches!(self.config.witness.source, config::WitnessSource::Shadow) && !checks.is_empty();
+        let (shadow, witness) = match self.witness {
+            Some(witness) => (None, witness),
+            None if shadowed => start_shadow(&self.config, &store, &facts).await?,
+            None => (None, Arc::new(ClientWitness(Arc::clone(&engine))) as Arc<dyn WitnessSource>),
+        };
+        let services = Services { store, l1, engine, witness, clock, chain: Arc::new(facts) };
         let system = assemble(&self.config, &needed, &services, checks, self.subscriptions, self.lifecycle)?;
-        Ok(Sequencer { system, services })
+        Ok(Sequencer { system, services, shadow: Arc::new(Mutex::new(shadow)) })
     }
+}
+
+#[cfg(feature = "shadow")]
+type Shadow = ensemble_node::NodeHandle;
+/// There is none in a build without the feature `shadow`.
+#[cfg(not(feature = "shadow"))]
+type Shadow = std::convert::Infallible;
+
+/// Starts the shadow node.
+#[cfg(feature = "shadow")]
+async fn start_shadow(
+    config: &Config,
+    store: &Store,
+    facts: &ChainFacts,
+) -> Result<(Option<Shadow>, Arc<dyn WitnessSource>), StartError> {
+    let (node, client) = crate::shadow::start(config.l2.genesis_path.as_deref()).await?;
+    let witness = ShadowWitness::new(client, store.clone(), facts.l2_genesis_hash);
+    Ok((Some(node), Arc::new(witness)))
+}
+
+#[cfg(not(feature = "shadow"))]
+async fn start_shadow(
+    _: &Config,
+    _: &Store,
+    _: &ChainFacts,
+) -> Result<(Option<Shadow>, Arc<dyn WitnessSource>), StartError> {
+    Err(StartError::Unsupported(
+        "witness.source = \"shadow\": this program was built without the feature `shadow`".to_owned(),
+    ))
 }
 
 /// A running sequencer.
@@ -150,6 +189,7 @@ impl SequencerBuilder {
 pub struct Sequencer {
     system: SystemHandle,
     services: Services,
+    shadow: Arc<Mutex<Option<Shadow>>>,
 }
 
 impl Sequencer {
@@ -185,6 +225,15 @@ impl Sequencer {
     pub async fn shutdown(&self) -> ShutdownReport {
         let report = self.system.shutdown().await;
         self.services.store.close().await;
+        let shadow = self.shadow.lock().await.take();
+        #[cfg(feature = "shadow")]
+        if let Some(node) = shadow
+            && let Err(error) = node.shutdown().await
+        {
+            tracing::warn!(%error, "the shadow node did not stop in time");
+        }
+        #[cfg(not(feature = "shadow"))]
+        drop(shadow);
         report
     }
 

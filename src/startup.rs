@@ -99,6 +99,12 @@ pub enum StartError {
     /// The supervision tree cannot be started.
     #[error("supervision: {0}")]
     Supervision(#[from] ensemble_supervision::StartError),
+    /// The shadow node for witnesses does not start.
+    #[error("shadow node: {reason}")]
+    Shadow {
+        /// Why.
+        reason: String,
+    },
     /// The admin port cannot be opened.
     #[error("the admin server cannot listen on {address}: {reason}; choose another admin.listen_port")]
     Admin {

@@ -15,6 +15,7 @@ mod proof_sender;
 mod prover_server;
 mod services;
 mod stepper;
+mod witness;
 #[cfg(test)]
 mod testing;
 
@@ -32,3 +33,4 @@ pub use proof_sender::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
 pub use prover_server::{PROOF_MANAGER, ProverServer, ProverServerConfig, ProverSession, Route, RouteSession};
 pub use services::{ChainFacts, Services};
 pub use stepper::Step;
+pub use witness::{ClientWitness, ShadowWitness, WitnessSource};

@@ -8,7 +8,7 @@ use ensemble_engine_api::ExecutionClient;
 use ensemble_l1::L1Client;
 use ensemble_store::Store;
 
-use crate::Clock;
+use crate::{Clock, WitnessSource};
 
 /// Facts of the chain that never change while the sequencer runs.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Services {
     pub l1: Arc<dyn L1Client>,
     /// The L2 execution client.
     pub engine: Arc<dyn ExecutionClient>,
+    /// Execution witnesses.
+    pub witness: Arc<dyn WitnessSource>,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// The chain.

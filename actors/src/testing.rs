@@ -78,6 +78,7 @@ impl Bed {
             store,
             l1: Arc::new(l1.clone()),
             engine: Arc::new(engine.clone()),
+            witness: Arc::new(crate::ClientWitness(Arc::new(engine.clone()))),
             clock: Arc::<ManualClock>::clone(&clock) as Arc<dyn Clock>,
             chain: Arc::new(chain),
         };

@@ -200,7 +200,7 @@ impl CommitterWorker {
 
     /// Withdrawals and witness of a block: from the store, else from the execution client.
     async fn extras(&self, number: u64) -> Result<BlockExtras, ActorError> {
-        let Services { store, engine, chain, .. } = &self.services;
+        let Services { store, engine, chain, witness: source, .. } = &self.services;
         if let Some(extras) = store.block_extras(number).await? {
             return Ok(extras);
         }
@@ -218,7 +218,7 @@ impl CommitterWorker {
         let witness = if chain.chain_config.is_empty() {
             Vec::new()
         } else {
-            engine.execution_witness(number).await?.to_vec()
+            source.witness(number).await?.to_vec()
         };
         let extras = BlockExtras { withdrawals, witness };
         store.set_block_extras(number, &extras).await?;

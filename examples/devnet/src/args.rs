@@ -56,6 +56,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_name = "N", env = "DEVNET_PROVERS")]
     pub(crate) provers: usize,
 
+    /// Take execution witnesses from a shadow node instead of the L2's client, as for clients that serve none.
+    #[arg(long, env = "DEVNET_SHADOW")]
+    pub(crate) shadow: bool,
+
     /// Time between L2 blocks, in milliseconds.
     #[arg(long, default_value_t = 1000, value_name = "MS", env = "DEVNET_INTERVAL_MS")]
     pub(crate) interval_ms: u64,

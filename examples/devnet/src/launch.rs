@@ -14,7 +14,7 @@ use alloy_primitives::U256;
 use ensemble::{
     Sequencer,
     admin::AdminServer,
-    config::{Config, Confirmations, PrivateKey, RpcUrl, StoreLocation},
+    config::{Config, Confirmations, PrivateKey, RpcUrl, StoreLocation, WitnessSource},
     deploy::{self, Deployment},
     messages::{BatchCommitted, BatchSealed, BatchVerified, BlockSealed, NewDeposit, ProofReady, TxFailed},
     supervision::EventKind,
@@ -151,6 +151,9 @@ impl Devnet {
         config.engine.public_url = Some(url(&l2.http_url())?);
         config.engine.jwt_path = jwt_path;
         config.l2.genesis_path = Some(genesis_path);
+        if args.shadow {
+            config.witness.source = WitnessSource::Shadow;
+        }
         config.store.url = StoreLocation::sqlite(folder.join("ensemble.db"));
 
         let deployment = mining(&l1, deploy::deploy(&config, |step| tracing::info!(%step, "deploying"))).await?;
