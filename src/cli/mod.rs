@@ -7,7 +7,10 @@ mod run;
 mod status;
 mod wallet;
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -70,7 +73,8 @@ fn log(global: &GlobalArgs) -> Result<tracing_appender::non_blocking::WorkerGuar
     let filter = tracing_subscriber::EnvFilter::try_new(&global.log_level)
         .map_err(|e| CliError::Usage(format!("--log-level `{}`: {e}", global.log_level)))?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let colour = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(writer);
     match global.log_format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().init(),

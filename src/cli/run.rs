@@ -62,7 +62,13 @@ pub(super) async fn deploy(args: &DeployArgs, options: &LoadOptions) -> Result<E
     bar.enable_steady_tick(Duration::from_millis(100));
     bar.set_message("deploying …");
     let deployment = tokio::select! {
-        done = deploy::deploy(&config, |step| bar.println(step.to_string())) => done,
+        done = deploy::deploy(&config, |step| {
+            if bar.is_hidden() {
+                tracing::info!("{step}");
+            } else {
+                bar.println(step.to_string());
+            }
+        }) => done,
         () = interrupted() => {
             bar.finish_and_clear();
             return Err(CliError::Usage("interrupted; run it again, it goes on where it stopped".to_owned()));
