@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use ensemble_contracts::errors::describe_revert;
 use ensemble_error::{Classify, Severity};
-use ensemble_l1::{Eip1559Tx, FeePlan, FeePolicy, L1Client, L1Error, TxReceipt, TxType, Wallet, WalletError, fees::Market};
+use ensemble_l1::{
+    Eip1559Tx, FeePlan, FeePolicy, L1Client, L1Error, TxReceipt, TxType, Wallet, WalletError, fees::Market,
+};
 
 /// Time between two looks for a receipt.
 const POLL: Duration = Duration::from_millis(100);
@@ -36,7 +38,9 @@ pub enum AccountError {
     #[error("the transaction would fail: {0}")]
     WouldRevert(String),
     /// Too little ETH.
-    #[error("{account} has {balance} wei, but {needed} wei are needed for value and gas; send ETH to it first")]
+    #[error(
+        "{account} has {balance} wei, but {needed} wei are needed for value and gas; send ETH to it first"
+    )]
     Funds {
         /// The account.
         account: Address,
@@ -49,7 +53,9 @@ pub enum AccountError {
     #[error("transaction {0} was mined and failed")]
     Reverted(B256),
     /// Not mined in time. It may still be.
-    #[error("transaction {hash} was not mined within {seconds} s; it may still be, so look before you send again")]
+    #[error(
+        "transaction {hash} was not mined within {seconds} s; it may still be, so look before you send again"
+    )]
     Timeout {
         /// The transaction.
         hash: B256,
@@ -122,8 +128,10 @@ impl Account {
     /// # Errors
     /// When the node fails or the fees are above the cap.
     pub async fn fees(&self) -> Result<FeePlan, AccountError> {
-        let history =
-            self.client.fee_history(self.policy.history_blocks, f64::from(self.policy.tip_percentile)).await?;
+        let history = self
+            .client
+            .fee_history(self.policy.history_blocks, f64::from(self.policy.tip_percentile))
+            .await?;
         Ok(FeePlan::fresh(&Market::from_history(&history), &self.policy, TxType::Eip1559)?)
     }
 
@@ -169,7 +177,8 @@ impl Account {
             }
             Err(error) => return Err(error.into()),
         };
-        let needed = call.value.saturating_add(U256::from(gas).saturating_mul(U256::from(fees.max_fee_per_gas)));
+        let needed =
+            call.value.saturating_add(U256::from(gas).saturating_mul(U256::from(fees.max_fee_per_gas)));
         if balance < needed {
             return Err(AccountError::Funds { account: from, balance, needed });
         }

@@ -93,7 +93,8 @@ async fn health(sequencer: web::Data<Sequencer>) -> impl Responder {
     if unhealthy.is_empty() {
         HttpResponse::Ok().json(serde_json::json!({ "healthy": true }))
     } else {
-        HttpResponse::ServiceUnavailable().json(serde_json::json!({ "healthy": false, "components": unhealthy }))
+        HttpResponse::ServiceUnavailable()
+            .json(serde_json::json!({ "healthy": false, "components": unhealthy }))
     }
 }
 

@@ -164,14 +164,8 @@ pub async fn claim(
     if !proof.claimable {
         return Err(BridgeError::NotVerified(proof.header.number));
     }
-    let data = calls::claim_withdrawal(
-        &proof.header,
-        proof.id,
-        proof.to,
-        proof.amount,
-        proof.path,
-        &proof.siblings,
-    );
+    let data =
+        calls::claim_withdrawal(&proof.header, proof.id, proof.to, proof.amount, proof.path, &proof.siblings);
     let call = Call { to: Some(bridge), value: U256::ZERO, data };
     Ok(account.transact(&call, limit).await?)
 }

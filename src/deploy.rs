@@ -56,7 +56,9 @@ pub enum DeployError {
     #[error("contract: {0}")]
     Contract(#[from] ContractError),
     /// The deployer has nothing to pay with.
-    #[error("the deployer {0} has no ETH on L1; send it some (the whole deployment takes about 5 million gas)")]
+    #[error(
+        "the deployer {0} has no ETH on L1; send it some (the whole deployment takes about 5 million gas)"
+    )]
     NoFunds(Address),
     /// A transaction succeeded but left no contract.
     #[error("{what} is not at {address} after transaction {transaction}")]
@@ -69,7 +71,9 @@ pub enum DeployError {
         transaction: B256,
     },
     /// Something else is at the address.
-    #[error("the contract at {address} was initialised for another L2 or with other accounts; set deployer.salt_is_zero = false for a new address")]
+    #[error(
+        "the contract at {address} was initialised for another L2 or with other accounts; set deployer.salt_is_zero = false for a new address"
+    )]
     OtherDeployment {
         /// The address.
         address: Address,
@@ -205,7 +209,12 @@ impl<P: Fn(&DeployStep)> Deployer<'_, P> {
     }
 
     /// Makes sure that a contract is at its address.
-    async fn ensure(&mut self, what: &'static str, address: Address, call: Call) -> Result<bool, DeployError> {
+    async fn ensure(
+        &mut self,
+        what: &'static str,
+        address: Address,
+        call: Call,
+    ) -> Result<bool, DeployError> {
         if self.there(address).await? {
             self.report(what, address, None);
             return Ok(false);
@@ -313,7 +322,9 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
             (config.deployer.exec_contract_verifier, Some(exec_key)),
         ];
         for (verifier, program_key) in listed {
-            if let (Some(verifier), Some(program_key)) = (verifier.filter(|v| *v != UNUSED_VERIFIER), program_key) {
+            if let (Some(verifier), Some(program_key)) =
+                (verifier.filter(|v| *v != UNUSED_VERIFIER), program_key)
+            {
                 backends.push(Backend { verifier, required: true, program_key });
             }
         }
@@ -365,7 +376,9 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         l2_chain_id: l2.chain_id,
         bridge: plan.bridge,
         proposer: plan.proposer,
-        exec_verifier: plan.attestation_verifier.or(config.deployer.exec_contract_verifier.filter(|_| !dev_mode)),
+        exec_verifier: plan
+            .attestation_verifier
+            .or(config.deployer.exec_contract_verifier.filter(|_| !dev_mode)),
         l1_block,
         gas_used: deployer.gas_used,
     })
@@ -406,7 +419,8 @@ async fn check_pair(
     proposer: Address,
     bridge: Address,
 ) -> Result<(), DeployError> {
-    let header = BatchHeader::genesis(chain_id, proposer, l2.chain_id, l2.genesis_state_root, l2.genesis_hash);
+    let header =
+        BatchHeader::genesis(chain_id, proposer, l2.chain_id, l2.genesis_state_root, l2.genesis_hash);
     let genesis = returns::b256(&l1.call(proposer, calls::committed_hash(0), BlockTag::Latest).await?)?;
     if genesis != header.hash() {
         return Err(DeployError::OtherDeployment { address: proposer });

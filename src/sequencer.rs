@@ -3,15 +3,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::Recipient;
-use ensemble_actors::{
-    BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, ClientWitness, Clock, Confirmations, DataAvailability, L1Committer,
-    L1CommitterConfig, L1CommitterOutlets, L1Sender, L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig,
-    L1WatcherOutlets, PROOF_MANAGER, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
-    ProofSender, ProofSenderConfig, ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services,
-    SystemClock, WitnessSource,
-};
 #[cfg(feature = "shadow")]
 use ensemble_actors::ShadowWitness;
+use ensemble_actors::{
+    BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, ClientWitness, Clock,
+    Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
+    L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER, ProofCheck,
+    ProofManager, ProofManagerConfig, ProofManagerOutlets, ProofSender, ProofSenderConfig,
+    ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services, SystemClock, WitnessSource,
+};
 use ensemble_batch::BatchLimits;
 use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, JwtSecret};
 use ensemble_l1::{FeePolicy, L1Client, RpcConfig, RpcL1Client, SidecarVersion, TxManagerConfig, Wallet};
@@ -19,8 +19,8 @@ use ensemble_messages::SenderRole;
 use ensemble_prover::protocol::FrameLimits;
 use ensemble_store::{ChainIdentity, Store};
 use ensemble_supervision::{
-    Backoff, ChildSpec, ComponentStatus, ExitReason, Handle, LifecycleEvent, Outlet, RestartPolicy, ShutdownReport,
-    Supervisor, SystemHandle,
+    Backoff, ChildSpec, ComponentStatus, ExitReason, Handle, LifecycleEvent, Outlet, RestartPolicy,
+    ShutdownReport, Supervisor, SystemHandle,
 };
 
 use tokio::sync::Mutex;
@@ -131,7 +131,9 @@ impl SequencerBuilder {
         .await?;
         let checks = startup::proof_checks(&self.config, &facts, &l1).await?;
         let store = Store::open(self.config.store.url.sqlite_path().ok_or_else(|| {
-            StartError::Unsupported("store.url: PostgreSQL is not available yet; give the path of an SQLite file".to_owned())
+            StartError::Unsupported(
+                "store.url: PostgreSQL is not available yet; give the path of an SQLite file".to_owned(),
+            )
         })?)
         .await?;
         store
@@ -143,7 +145,8 @@ impl SequencerBuilder {
                 bridge: facts.bridge,
             })
             .await?;
-        let shadowed = matches!(self.config.witness.source, config::WitnessSource::Shadow) && !checks.is_empty();
+        let shadowed =
+            matches!(self.config.witness.source, config::WitnessSource::Shadow) && !checks.is_empty();
         let (shadow, witness) = match self.witness {
             Some(witness) => (None, witness),
             None if shadowed => start_shadow(&self.config, &store, &facts).await?,
@@ -249,7 +252,8 @@ impl Sequencer {
 /// When a URL cannot be used.
 pub fn l1_client(config: &Config) -> Result<Arc<dyn L1Client>, StartError> {
     let urls = config.eth.rpc_url.iter().map(|u| u.expose().to_owned()).collect();
-    let rpc = RpcConfig { timeout: Duration::from_millis(config.eth.request_timeout_ms), ..RpcConfig::default() };
+    let rpc =
+        RpcConfig { timeout: Duration::from_millis(config.eth.request_timeout_ms), ..RpcConfig::default() };
     Ok(Arc::new(RpcL1Client::new(urls, rpc)?))
 }
 
@@ -321,7 +325,10 @@ fn assemble(
     }
 
     let key = |role, account: &config::Account| -> Result<SenderKey, StartError> {
-        Ok(SenderKey { role, wallet: Arc::new(Wallet::from_hex(account.private_key.expose_hex().to_string())?) })
+        Ok(SenderKey {
+            role,
+            wallet: Arc::new(Wallet::from_hex(account.private_key.expose_hex().to_string())?),
+        })
     };
     let sender_config = L1SenderConfig {
         keys: vec![

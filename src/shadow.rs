@@ -12,10 +12,13 @@ use crate::{StartError, startup};
 const ANSWER_BYTES: u32 = 256 << 20;
 
 /// Starts the node with the L2's genesis, on free ports of the loopback interface.
-pub(crate) async fn start(genesis_path: Option<&Path>) -> Result<(NodeHandle, Arc<dyn ExecutionClient>), StartError> {
+pub(crate) async fn start(
+    genesis_path: Option<&Path>,
+) -> Result<(NodeHandle, Arc<dyn ExecutionClient>), StartError> {
     let failed = |reason: String| StartError::Shadow { reason };
-    let path = genesis_path
-        .ok_or_else(|| failed("witness.source = \"shadow\" needs the L2's genesis file: set l2.genesis_path".to_owned()))?;
+    let path = genesis_path.ok_or_else(|| {
+        failed("witness.source = \"shadow\" needs the L2's genesis file: set l2.genesis_path".to_owned())
+    })?;
     let config = startup::genesis_config(path)?;
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let genesis = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;

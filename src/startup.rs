@@ -59,7 +59,9 @@ pub enum StartError {
         key: &'static str,
     },
     /// There is no contract where one was expected.
-    #[error("there is no contract at {address} ({key}); deploy with `ensemble deploy` or correct the address")]
+    #[error(
+        "there is no contract at {address} ({key}); deploy with `ensemble deploy` or correct the address"
+    )]
     NoContract {
         /// The address.
         address: Address,
@@ -146,7 +148,11 @@ pub fn genesis_config(path: &Path) -> Result<serde_json::Value, StartError> {
     let bad = |reason: String| StartError::Genesis { path: path.display().to_string(), reason };
     let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
     let genesis: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    genesis.get("config").filter(|c| c.is_object()).cloned().ok_or_else(|| bad("it has no `config`".to_owned()))
+    genesis
+        .get("config")
+        .filter(|c| c.is_object())
+        .cloned()
+        .ok_or_else(|| bad("it has no `config`".to_owned()))
 }
 
 /// The forks of a chain configuration that the Engine API's methods depend on. Without one: Prague from genesis.
@@ -236,10 +242,16 @@ pub(crate) async fn chain_facts(
             return Err(StartError::NoContract { address, key });
         }
     }
+    // The public port asks for no token, so only this tells that the engine port refuses ours.
+    match wait_for("the execution client", async || engine.exchange_capabilities().await).await {
+        Ok(_) | Err(EngineError::MethodNotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     let l2 = l2_facts(config, engine, !config.prover_server.dev_mode).await?;
     let genesis_header =
         BatchHeader::genesis(l1_chain_id, proposer, l2.chain_id, l2.genesis_state_root, l2.genesis_hash);
-    let answer = wait_for("L1", async || l1.call(proposer, calls::committed_hash(0), BlockTag::Latest).await).await?;
+    let answer =
+        wait_for("L1", async || l1.call(proposer, calls::committed_hash(0), BlockTag::Latest).await).await?;
     let on_l1 = returns::b256(&answer)?;
     if on_l1 != genesis_header.hash() {
         return Err(StartError::WrongGenesis {
@@ -293,7 +305,8 @@ pub(crate) async fn proof_checks(
     ];
     let mut checks: Vec<Arc<dyn ProofCheck>> = Vec::new();
     for backend in wanted {
-        let kind = named.iter().find(|(_, address)| *address == Some(backend.verifier)).map(|(kind, _)| *kind);
+        let kind =
+            named.iter().find(|(_, address)| *address == Some(backend.verifier)).map(|(kind, _)| *kind);
         match kind {
             Some(ProverType::Exec) => {
                 let program_key = facts.exec_program_key();
@@ -308,7 +321,8 @@ pub(crate) async fn proof_checks(
                     config.deployer.exec_attestation_addresses.iter().copied().collect();
                 if attesters.is_empty() {
                     return Err(StartError::Proofs(
-                        "deployer.exec_attestation_addresses is empty, so no attestation could be checked".to_owned(),
+                        "deployer.exec_attestation_addresses is empty, so no attestation could be checked"
+                            .to_owned(),
                     ));
                 }
                 checks.push(Arc::new(AttestationCheck {

@@ -29,7 +29,11 @@ pub struct WithdrawalProof {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn withdrawal_proof(store: &Store, block: u64, id: u64) -> Result<Option<WithdrawalProof>, StoreError> {
+pub async fn withdrawal_proof(
+    store: &Store,
+    block: u64,
+    id: u64,
+) -> Result<Option<WithdrawalProof>, StoreError> {
     let Some(batch) = store.batch_of_block(block).await? else { return Ok(None) };
     let mut all: Vec<L2Withdrawal> = Vec::new();
     for number in batch.first_block..=batch.last_block {

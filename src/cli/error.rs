@@ -1,8 +1,8 @@
 //! Why a command failed.
 
 use crate::{
-    StartError, account::AccountError, bridge::BridgeError, cli::config_cmd::ConfigCommandError, config::ConfigErrors,
-    deploy::DeployError,
+    StartError, account::AccountError, bridge::BridgeError, cli::config_cmd::ConfigCommandError,
+    config::ConfigErrors, deploy::DeployError,
 };
 
 /// Why a command failed.
@@ -40,7 +40,9 @@ pub enum CliError {
     #[error("{0}")]
     Prover(#[from] ensemble_prover::client::ProverError),
     /// The admin server cannot be asked.
-    #[error("the admin server at {url} does not answer: {reason}; is the sequencer running, and is --admin-url right?")]
+    #[error(
+        "the admin server at {url} does not answer: {reason}; is the sequencer running, and is --admin-url right?"
+    )]
     Admin {
         /// Where it was looked for.
         url: String,

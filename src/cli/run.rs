@@ -20,7 +20,8 @@ pub(super) async fn run(options: &LoadOptions) -> Result<ExitCode, CliError> {
         tracing::warn!("{warning}");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting: {}", config.summary());
-    let admin_at = config.admin.enabled.then(|| SocketAddr::new(config.admin.listen_ip, config.admin.listen_port));
+    let admin_at =
+        config.admin.enabled.then(|| SocketAddr::new(config.admin.listen_ip, config.admin.listen_port));
     let started = tokio::select! {
         started = Sequencer::builder().config(config).start() => started?,
         () = interrupted() => return Ok(ExitCode::SUCCESS),
@@ -95,8 +96,12 @@ pub(super) async fn deploy(args: &DeployArgs, options: &LoadOptions) -> Result<E
         say(format!("verifier  {verifier}   (exec)"))?;
     }
     match (deployment.gas_used, args.env_target()) {
-        (0, Some(file)) => say(format!("Everything was there already; addresses are in {}.", file.display()))?,
-        (gas, Some(file)) => say(format!("{gas} gas; addresses are in {}. Next: ensemble run", file.display()))?,
+        (0, Some(file)) => {
+            say(format!("Everything was there already; addresses are in {}.", file.display()))?
+        }
+        (gas, Some(file)) => {
+            say(format!("{gas} gas; addresses are in {}. Next: ensemble run", file.display()))?
+        }
         (gas, None) => say(format!("{gas} gas"))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -24,7 +24,10 @@ pub(super) fn admin_url(said: Option<&RpcUrl>, options: &LoadOptions) -> Result<
 }
 
 /// Asks the admin server; none when it says 404.
-pub(super) async fn ask<T: DeserializeOwned + Send + 'static>(base: &str, path: &str) -> Result<Option<T>, CliError> {
+pub(super) async fn ask<T: DeserializeOwned + Send + 'static>(
+    base: &str,
+    path: &str,
+) -> Result<Option<T>, CliError> {
     let url = format!("{base}{path}");
     let shown = base.to_owned();
     let failed = move |reason: String| CliError::Admin { url: shown, reason };
@@ -35,8 +38,12 @@ pub(super) async fn ask<T: DeserializeOwned + Send + 'static>(base: &str, path: 
             .build()
             .into();
         let mut response = agent.get(&url).call().map_err(|e| e.to_string())?;
-        let text =
-            response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(|e| e.to_string())?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_string()
+            .map_err(|e| e.to_string())?;
         match response.status().as_u16() {
             404 => Ok(None),
             200 | 503 => Ok(Some(text)),
@@ -48,7 +55,9 @@ pub(super) async fn ask<T: DeserializeOwned + Send + 'static>(base: &str, path: 
         Ok(Err(reason)) => return Err(failed(reason)),
         Err(error) => return Err(failed(error.to_string())),
     };
-    text.map(|text| serde_json::from_str(&text)).transpose().map_err(|e| failed(format!("unreadable answer: {e}")))
+    text.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|e| failed(format!("unreadable answer: {e}")))
 }
 
 fn number(value: Option<u64>) -> String {
@@ -78,10 +87,9 @@ fn trouble(component: &ComponentStatus) -> &str {
 /// `ensemble status`: exit code 0 when every component is healthy, 1 when not.
 pub(super) async fn status(args: &StatusArgs, options: &LoadOptions) -> Result<ExitCode, CliError> {
     let base = admin_url(args.admin_url.as_ref(), options)?;
-    let status: Status = ask(&base, "/status").await?.ok_or_else(|| CliError::Admin {
-        url: base.clone(),
-        reason: "it knows no /status".to_owned(),
-    })?;
+    let status: Status = ask(&base, "/status")
+        .await?
+        .ok_or_else(|| CliError::Admin { url: base.clone(), reason: "it knows no /status".to_owned() })?;
     let healthy = status.components.iter().all(|c| c.state.is_healthy());
     let code = if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.json {
@@ -112,7 +120,11 @@ pub(super) async fn status(args: &StatusArgs, options: &LoadOptions) -> Result<E
     for component in &status.components {
         say(format!(
             "{:<16} {:<14} {:>8} {:>10}  {}",
-            component.name, state(&component.state), component.restarts, component.messages, trouble(component)
+            component.name,
+            state(&component.state),
+            component.restarts,
+            component.messages,
+            trouble(component)
         ))?;
     }
     Ok(code)

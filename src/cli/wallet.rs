@@ -37,7 +37,9 @@ fn l1(said: Option<&RpcUrl>, config: &Config) -> Result<Arc<dyn L1Client>, CliEr
 
 fn l2(said: Option<&RpcUrl>, config: &Config) -> Result<Arc<dyn L1Client>, CliError> {
     let url = said.or(config.engine.public_url.as_ref()).ok_or_else(|| {
-        CliError::Usage("where is the L2? Give --l2-rpc URL, or engine.public_url in the configuration".to_owned())
+        CliError::Usage(
+            "where is the L2? Give --l2-rpc URL, or engine.public_url in the configuration".to_owned(),
+        )
     })?;
     client(vec![url.expose().to_owned()])
 }
@@ -45,7 +47,8 @@ fn l2(said: Option<&RpcUrl>, config: &Config) -> Result<Arc<dyn L1Client>, CliEr
 fn bridge_of(said: Option<Address>, config: &Config) -> Result<Address, CliError> {
     said.or(config.watcher.bridge_address).ok_or_else(|| {
         CliError::Usage(
-            "where is the bridge? Give --bridge ADDRESS, or watcher.bridge_address in the configuration".to_owned(),
+            "where is the bridge? Give --bridge ADDRESS, or watcher.bridge_address in the configuration"
+                .to_owned(),
         )
     })
 }
@@ -80,7 +83,12 @@ pub(super) async fn deposit(args: &DepositArgs, options: &LoadOptions) -> Result
     let done = bridge::deposit(&account, bridge_address, to, amount, LIMIT).await;
     bar.finish_and_clear();
     let done = done?;
-    say(format!("L1 tx {}\ndeposit #{} of {} for {to}", done.transaction, done.id, Amount::from_wei(amount)))?;
+    say(format!(
+        "L1 tx {}\ndeposit #{} of {} for {to}",
+        done.transaction,
+        done.id,
+        Amount::from_wei(amount)
+    ))?;
     if let Some((l2, ())) = before {
         let bar = spinner("waiting for the L2 …".to_owned());
         while l2.balance(to).await? < balance + amount {
@@ -129,7 +137,9 @@ pub(super) async fn claim(args: &ClaimArgs, options: &LoadOptions) -> Result<Exi
             let path = format!("/withdrawals/{}/{}", withdrawal.block, withdrawal.id);
             match ask::<WithdrawalProof>(&base, &path).await? {
                 Some(proof) if proof.claimable => break proof,
-                Some(proof) if !args.wait => return Err(bridge::BridgeError::NotVerified(proof.header.number).into()),
+                Some(proof) if !args.wait => {
+                    return Err(bridge::BridgeError::NotVerified(proof.header.number).into());
+                }
                 None if !args.wait => {
                     return Err(CliError::Usage(format!(
                         "L2 block {} is in no batch yet; try again later or give --wait",

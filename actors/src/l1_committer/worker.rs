@@ -72,13 +72,24 @@ impl CommitterWorker {
         out: Arc<L1CommitterOutlets>,
         inbox: Rc<RefCell<Inbox>>,
     ) -> Self {
-        Self { config, services, out, inbox, assembly: None, asked: 0, looked_at_ms: None, sealed_at_ms: 0, missing: None }
+        Self {
+            config,
+            services,
+            out,
+            inbox,
+            assembly: None,
+            asked: 0,
+            looked_at_ms: None,
+            sealed_at_ms: 0,
+            missing: None,
+        }
     }
 
     /// Brings the statuses of batches in line with the contract.
     async fn look_at_l1(&mut self) -> Result<(), ActorError> {
         let Services { store, l1, chain, .. } = &self.services;
-        let last = returns::u64(&l1.call(chain.proposer, calls::last_committed_batch(), BlockTag::Latest).await?)?;
+        let last =
+            returns::u64(&l1.call(chain.proposer, calls::last_committed_batch(), BlockTag::Latest).await?)?;
         let ours = store.last_batch().await?.map_or(0, |b| b.header.number);
         if last > ours {
             return Err(ActorError::L1Diverged {
@@ -164,7 +175,8 @@ impl CommitterWorker {
     async fn is_missing(&mut self, batch: &BatchRecord, transaction: B256) -> Result<bool, ActorError> {
         let Services { store, l1, chain, .. } = &self.services;
         let number = batch.header.number;
-        let head = l1.block(BlockTag::Latest).await?.ok_or(ActorError::ClientNotReady("without an L1 head"))?;
+        let head =
+            l1.block(BlockTag::Latest).await?.ok_or(ActorError::ClientNotReady("without an L1 head"))?;
         let at = BlockTag::Number(head.number);
         let last = returns::u64(&l1.call(chain.proposer, calls::last_committed_batch(), at).await?)?;
         let newer = l1.receipt(transaction).await?.is_some_and(|r| r.block_number > head.number);
@@ -215,11 +227,8 @@ impl CommitterWorker {
             })
             .collect::<Result<Vec<_>, ActorError>>()?;
         // Without a chain configuration nothing is proven (dev mode), and no witness is needed.
-        let witness = if chain.chain_config.is_empty() {
-            Vec::new()
-        } else {
-            source.witness(number).await?.to_vec()
-        };
+        let witness =
+            if chain.chain_config.is_empty() { Vec::new() } else { source.witness(number).await?.to_vec() };
         let extras = BlockExtras { withdrawals, witness };
         store.set_block_extras(number, &extras).await?;
         Ok(extras)
@@ -243,15 +252,14 @@ impl CommitterWorker {
             .map_or(0, |b| b.timestamp)
             .min(self.services.clock.unix_seconds());
         let Some(sealed) = assembly.seal(l1_time)? else { return Ok(()) };
-        let (blob_proofs, encoded) = match self.config.da {
-            DataAvailability::None => (Vec::new(), sealed.encoded.payload.clone()),
+        let blob_proofs = match self.config.da {
+            DataAvailability::None => Vec::new(),
             DataAvailability::Blob => {
                 let raw = sealed.encoded.blobs.clone();
-                let proofs = tokio::task::spawn_blocking(move || blobs::blob_proofs(&raw))
+                tokio::task::spawn_blocking(move || blobs::blob_proofs(&raw))
                     .await
                     .map_err(|e| ActorError::Task(e.to_string()))?
-                    .map_err(|e| ActorError::Blobs(e.to_string()))?;
-                (proofs, sealed.encoded.payload.clone())
+                    .map_err(|e| ActorError::Blobs(e.to_string()))?
             }
         };
         let hashes: Vec<B256> = blob_proofs.iter().map(|p| versioned_hash(&p.commitment)).collect();
@@ -259,7 +267,7 @@ impl CommitterWorker {
             header: sealed.header(blobs_hash(&hashes)),
             first_block: sealed.first_block,
             last_block: sealed.last_block,
-            payload: encoded.into(),
+            payload: sealed.encoded.payload,
             blob_proofs,
             status: BatchStatus::Sealed,
             commit_tx: None,
