@@ -143,8 +143,8 @@ pub struct Deployment {
     pub proposer: Address,
     /// Verifier of `exec` proofs, when they are wanted.
     pub exec_verifier: Option<Address>,
-    /// L1 block in which the bridge appeared, or a later one when it was there already.
-    pub l1_block: u64,
+    /// L1 block of the bridge's deployment, when this run made it.
+    pub l1_block: Option<u64>,
     /// Gas of all transactions of this run.
     pub gas_used: u64,
 }
@@ -153,6 +153,7 @@ impl Deployment {
     /// Writes the addresses into a configuration.
     pub fn apply_to(&self, config: &mut Config) {
         config.watcher.bridge_address = Some(self.bridge);
+        config.watcher.start_block = self.l1_block.or(config.watcher.start_block);
         config.committer.on_chain_proposer_address = Some(self.proposer);
         if let Some(verifier) = self.exec_verifier {
             config.deployer.exec_contract_verifier = Some(verifier);
@@ -166,12 +167,16 @@ impl Deployment {
     pub fn write_env(&self, path: &Path) -> Result<(), DeployError> {
         let (bridge, proposer) = (self.bridge.to_string(), self.proposer.to_string());
         let verifier = self.exec_verifier.map(|v| v.to_string());
+        let start_block = self.l1_block.map(|b| b.to_string());
         let mut values = vec![
             ("L1_WATCHER_BRIDGE_ADDRESS", bridge.as_str()),
             ("COMMITTER_ON_CHAIN_PROPOSER_ADDRESS", proposer.as_str()),
         ];
         if let Some(verifier) = &verifier {
             values.push(("DEPLOYER_EXEC_CONTRACT_VERIFIER", verifier));
+        }
+        if let Some(block) = &start_block {
+            values.push(("L1_WATCHER_START_BLOCK", block));
         }
         update_env_file(path, &values)?;
         Ok(())
@@ -208,23 +213,23 @@ impl<P: Fn(&DeployStep)> Deployer<'_, P> {
         });
     }
 
-    /// Makes sure that a contract is at its address.
+    /// Makes sure that a contract is at its address. Gives the L1 block when it was not.
     async fn ensure(
         &mut self,
         what: &'static str,
         address: Address,
         call: Call,
-    ) -> Result<bool, DeployError> {
+    ) -> Result<Option<u64>, DeployError> {
         if self.there(address).await? {
             self.report(what, address, None);
-            return Ok(false);
+            return Ok(None);
         }
         let receipt = self.account.transact(&call, LIMIT).await?;
         if !self.there(address).await? {
             return Err(DeployError::NotThere { what, address, transaction: receipt.transaction_hash });
         }
         self.report(what, address, Some(&receipt));
-        Ok(true)
+        Ok(Some(receipt.block_number))
     }
 
     /// The factory: by the deployment proxy where there is one, else by the deployer's own CREATE.
@@ -365,12 +370,15 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         }),
         timelock: None,
     })?;
+    let mut l1_block = None;
     for step in &plan.steps {
         let call = Call { to: Some(deployer.factory), value: U256::ZERO, data: step.data.clone() };
-        deployer.ensure(step.name, step.address, call).await?;
+        let deployed_in = deployer.ensure(step.name, step.address, call).await?;
+        if step.address == plan.bridge {
+            l1_block = deployed_in;
+        }
     }
     check_pair(&l1, &l2, chain_id, plan.proposer, plan.bridge).await?;
-    let l1_block = l1.block(BlockTag::Latest).await?.map_or(0, |b| b.number);
     Ok(Deployment {
         l1_chain_id: chain_id,
         l2_chain_id: l2.chain_id,
@@ -398,14 +406,13 @@ async fn existing(
     }
     check_pair(l1, l2, chain_id, proposer, bridge).await?;
     let exec_verifier = config.deployer.exec_contract_verifier.filter(|_| !config.prover_server.dev_mode);
-    let l1_block = l1.block(BlockTag::Latest).await?.map_or(0, |b| b.number);
     Ok(Some(Deployment {
         l1_chain_id: chain_id,
         l2_chain_id: l2.chain_id,
         bridge,
         proposer,
         exec_verifier,
-        l1_block,
+        l1_block: None,
         gas_used: 0,
     }))
 }

@@ -23,8 +23,6 @@ use ensemble_supervision::{
     ShutdownReport, Supervisor, SystemHandle,
 };
 
-use tokio::sync::Mutex;
-
 use crate::{
     Event, StartError,
     config::{self, Config, RunRequirements},
@@ -154,7 +152,14 @@ impl SequencerBuilder {
         };
         let services = Services { store, l1, engine, witness, clock, chain: Arc::new(facts) };
         let system = assemble(&self.config, &needed, &services, checks, self.subscriptions, self.lifecycle)?;
-        Ok(Sequencer { system, services, shadow: Arc::new(Mutex::new(shadow)) })
+        #[cfg(not(feature = "shadow"))]
+        let None = shadow;
+        Ok(Sequencer {
+            system,
+            services,
+            #[cfg(feature = "shadow")]
+            shadow: Arc::new(tokio::sync::Mutex::new(shadow)),
+        })
     }
 }
 
@@ -192,7 +197,8 @@ async fn start_shadow(
 pub struct Sequencer {
     system: SystemHandle,
     services: Services,
-    shadow: Arc<Mutex<Option<Shadow>>>,
+    #[cfg(feature = "shadow")]
+    shadow: Arc<tokio::sync::Mutex<Option<Shadow>>>,
 }
 
 impl Sequencer {
@@ -228,15 +234,12 @@ impl Sequencer {
     pub async fn shutdown(&self) -> ShutdownReport {
         let report = self.system.shutdown().await;
         self.services.store.close().await;
-        let shadow = self.shadow.lock().await.take();
         #[cfg(feature = "shadow")]
-        if let Some(node) = shadow
+        if let Some(node) = self.shadow.lock().await.take()
             && let Err(error) = node.shutdown().await
         {
             tracing::warn!(%error, "the shadow node did not stop in time");
         }
-        #[cfg(not(feature = "shadow"))]
-        drop(shadow);
         report
     }
 

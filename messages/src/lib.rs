@@ -18,9 +18,7 @@ pub use events::{
     ProofReady,
 };
 pub use prover::{
-    BatchProof, Heartbeat, LeaseId, ProofRejection, ProverIdentity, ProverType, Register, RequestWork, SessionId,
-    SubmitProof, SubmitReply, UnknownProverType, Work, WorkReply,
+    BatchProof, Heartbeat, LeaseId, ProofRejection, ProverIdentity, ProverType, Register, RequestWork,
+    SessionId, SubmitProof, SubmitReply, UnknownProverType, Work, WorkReply,
 };
-pub use transactions::{
-    IntentId, IntentKind, Send, SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent,
-};
+pub use transactions::{IntentId, IntentKind, Send, SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent};

@@ -172,7 +172,7 @@ pub struct RunArgs {
     /// File with the JWT secret of the Engine API [key: engine.jwt_path] [env: ENGINE_API_JWT_PATH].
     #[arg(long, value_name = "FILE")]
     pub jwt: Option<PathBuf>,
-    /// SQLite file or PostgreSQL URL of the durable state [key: store.url] [env: STORE_URL].
+    /// SQLite file of the durable state [key: store.url] [env: STORE_URL].
     #[arg(long, value_name = "PATH or URL")]
     pub store: Option<Secret>,
     /// Verify batches without proofs [key: prover_server.dev_mode] [env: PROVER_SERVER_DEV_MODE].

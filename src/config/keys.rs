@@ -108,12 +108,13 @@ section! {
     check_interval_ms: u64 = 1_000, like "1000", range [10, 3_600_000, "each check is a request to L1"];
     /// Maximum number of blocks to look for when checking for new events.
     max_block_step: u64 = 5_000, like "5000", range [1, 1_000_000, "RPC providers limit the range of eth_getLogs"];
-    /// Private key of the L2 proposer: signs deposits where they are included as L2 transactions.
+    /// Private key of the L2 proposer. Checked and kept for a way of including deposits as L2 transactions, which this
+    /// version does not have: deposits are EIP-4895 withdrawals and need no key.
     l2_proposer_private_key: Option<PrivateKey> = None,
         like "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a";
     /// How deep in L1 a deposit must be to be included: `safe`, `finalized`, or a number of blocks on top of it.
     confirmations: Confirmations = Confirmations::Safe, like "safe";
-    /// First L1 block to look at. Without it, the block in which the bridge was deployed.
+    /// First L1 block to look at, not later than the bridge's deployment; `ensemble deploy` writes it. Without it, 0.
     start_block: Option<u64> = None, like "0";
 }
 
@@ -235,12 +236,12 @@ section! {
     /// Durable state.
     StoreConfig, STORE = "store", variables ["STORE"];
 
-    /// Path of the SQLite file, or `postgres://user:password@host/database` for a cluster.
+    /// Path of the SQLite file. A PostgreSQL URL is recognised and refused: this version has SQLite only.
     url: StoreLocation = StoreLocation::sqlite("./data/ensemble.db"), like "./data/ensemble.db", alias ["path"];
 }
 
 section! {
-    /// The admin server: health, status, metrics, operator commands.
+    /// The admin server: health, status, operator commands, proofs of withdrawals.
     AdminConfig, ADMIN = "admin", variables ["ADMIN"];
 
     /// Whether it runs.

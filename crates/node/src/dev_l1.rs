@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::beacon::{self, Archive};
 use crate::clock::unix_now;
-use crate::embedded::{Caller, EmbeddedNode, NodeConfig, NodeHandle, listen, spawn_server};
+use crate::embedded::{Caller, EmbeddedNode, NodeConfig, NodeHandle, listen, open_ports, spawn_server};
 use crate::error::NodeError;
 use crate::genesis::{Fork, GenesisBuilder, GenesisSummary, genesis_summary};
 use crate::heads::{Head, Heads};
@@ -115,7 +115,9 @@ impl DevL1 {
             http_addr: config.http_addr,
             ..NodeConfig::local("l1", config.genesis.clone(), rand::random())?
         };
-        let node = EmbeddedNode::start(node).await?;
+        // Nobody sees the chain while it is replayed: that would look like a reorg.
+        let (open, gate) = oneshot::channel();
+        let node = EmbeddedNode::start_closed(node, gate).await?;
         let journal = match &config.datadir {
             Some(folder) => Some(open_journal(folder.join(JOURNAL_FILE), genesis.block_hash).await?),
             None => None,
@@ -132,6 +134,7 @@ impl DevL1 {
             journal,
         };
         producer.replay().await?;
+        open_ports(&node, open)?;
 
         let beacon_addr = start_beacon(&node, &config, &producer, genesis).await?;
         let (commands, inbox) = mpsc::channel(64);

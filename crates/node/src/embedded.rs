@@ -101,6 +101,18 @@ impl EmbeddedNode {
     /// # Errors
     /// When the genesis is invalid, a port is taken, or the client does not start.
     pub async fn start(config: NodeConfig) -> Result<NodeHandle, NodeError> {
+        let (open, gate) = oneshot::channel();
+        let node = Self::start_closed(config, gate).await?;
+        open_ports(&node, open)?;
+        Ok(node)
+    }
+
+    /// As [`Self::start`], but nobody is served over HTTP before `gate` opens ([`open_ports`]): whoever connects
+    /// waits. The ports are taken at once.
+    pub(crate) async fn start_closed(
+        config: NodeConfig,
+        gate: oneshot::Receiver<()>,
+    ) -> Result<NodeHandle, NodeError> {
         let label = config.label.clone();
         let cancel = CancellationToken::new();
         let (ready_tx, ready_rx) = oneshot::channel();
@@ -110,7 +122,7 @@ impl EmbeddedNode {
             .name(format!("{label}-node"))
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                run(config, token, ready_tx);
+                run(config, token, gate, ready_tx);
                 stopped_tx.send_replace(true);
             })
             .map_err(|source| NodeError::Spawn { what: "the node's thread", source })?;
@@ -252,7 +264,12 @@ impl Caller {
 }
 
 /// Body of the node's thread: owns the runtime, so the runtime is never dropped inside another one.
-fn run(config: NodeConfig, cancel: CancellationToken, ready: oneshot::Sender<Result<Running, NodeError>>) {
+fn run(
+    config: NodeConfig,
+    cancel: CancellationToken,
+    gate: oneshot::Receiver<()>,
+    ready: oneshot::Sender<Result<Running, NodeError>>,
+) {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -271,7 +288,7 @@ fn run(config: NodeConfig, cancel: CancellationToken, ready: oneshot::Sender<Res
     };
     let handle = runtime.handle().clone();
     runtime.block_on(async {
-        match serve(&config, &handle, &cancel).await {
+        match serve(&config, &handle, gate, &cancel).await {
             Ok(running) => {
                 let servers = running.tasks.clone();
                 if ready.send(Ok(running)).is_err() {
@@ -297,6 +314,7 @@ fn run(config: NodeConfig, cancel: CancellationToken, ready: oneshot::Sender<Res
 async fn serve(
     config: &NodeConfig,
     runtime: &Handle,
+    gate: oneshot::Receiver<()>,
     cancel: &CancellationToken,
 ) -> Result<Running, NodeError> {
     let (http_listener, http_addr) = listen("the public RPC", config.http_addr).await?;
@@ -304,13 +322,28 @@ async fn serve(
     let context = start_client(config, cancel).await?;
     let dispatcher = Dispatcher::new(context, config.max_log_blocks);
     let tasks = TaskTracker::new();
-    for (name, listener, router) in [
+    let servers = [
         ("public RPC", http_listener, http::public(dispatcher.clone())),
         ("Engine API", auth_listener, http::engine(dispatcher.clone())),
-    ] {
-        spawn_server(&tasks, name, listener, router, cancel.clone());
-    }
+    ];
+    let (tracker, token) = (tasks.clone(), cancel.clone());
+    tasks.spawn(async move {
+        let opened = tokio::select! {
+            opened = gate => opened.is_ok(),
+            () = token.cancelled() => false,
+        };
+        if opened {
+            for (name, listener, router) in servers {
+                spawn_server(&tracker, name, listener, router, token.clone());
+            }
+        }
+    });
     Ok(Running { http_addr, auth_addr, runtime: runtime.clone(), dispatcher, tasks })
+}
+
+/// Lets a node that was started closed serve its ports.
+pub(crate) fn open_ports(node: &NodeHandle, gate: oneshot::Sender<()>) -> Result<(), NodeError> {
+    gate.send(()).map_err(|()| NodeError::Stopped { label: node.label.clone() })
 }
 
 pub(crate) fn spawn_server(

@@ -59,7 +59,10 @@ pub fn execute_in_place(input: &BatchInput) -> Result<ProgramOutput, ProgramErro
     let number = parent.number.checked_add(1).ok_or(ProgramError::Overflow { what: "the batch number" })?;
 
     if input.sealed_at < parent.sealed_at {
-        return Err(ProgramError::SealedBeforeParent { sealed_at: input.sealed_at, parent: parent.sealed_at });
+        return Err(ProgramError::SealedBeforeParent {
+            sealed_at: input.sealed_at,
+            parent: parent.sealed_at,
+        });
     }
     let first_parent = ParentRef { hash: parent.block_hash, number: input.parent_block };
     let sealed = decode_blocks(&input.da_payload, &first_parent)?;

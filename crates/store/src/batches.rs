@@ -94,7 +94,11 @@ impl Store {
                 && last.last_block + 1 == batch.first_block
                 && last.header.hash() == batch.header.parent_hash;
             if !follows {
-                return Err(StoreError::Gap { what: "batch", got: number, expected_after: last.header.number });
+                return Err(StoreError::Gap {
+                    what: "batch",
+                    got: number,
+                    expected_after: last.header.number,
+                });
             }
         }
         sqlx::query(
@@ -131,8 +135,9 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn last_batch(&self) -> Result<Option<BatchRecord>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM batches ORDER BY number DESC LIMIT 1").fetch_optional(&self.pool).await?;
+        let row = sqlx::query("SELECT * FROM batches ORDER BY number DESC LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?;
         row.as_ref().map(record).transpose()
     }
 

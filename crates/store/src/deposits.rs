@@ -40,7 +40,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn cursor(&self) -> Result<Option<Cursor>, StoreError> {
-        let row = sqlx::query("SELECT number, hash FROM l1_cursor WHERE id = 1").fetch_optional(&self.pool).await?;
+        let row =
+            sqlx::query("SELECT number, hash FROM l1_cursor WHERE id = 1").fetch_optional(&self.pool).await?;
         row.map(|row| {
             let r = Reader { table: "l1_cursor", row: &row };
             Ok(Cursor { number: r.int("number")?, hash: r.parse("hash")? })
@@ -149,8 +150,10 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn deposit(&self, id: u64) -> Result<Option<Deposit>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM deposits WHERE id = ?").bind(int(id)?).fetch_optional(&self.pool).await?;
+        let row = sqlx::query("SELECT * FROM deposits WHERE id = ?")
+            .bind(int(id)?)
+            .fetch_optional(&self.pool)
+            .await?;
         row.as_ref().map(deposit).transpose()
     }
 

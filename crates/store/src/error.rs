@@ -12,7 +12,9 @@ pub enum StoreError {
     #[error("store: the schema cannot be brought up to date ({0}); was the file written by a newer version?")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// A value in the file cannot be read.
-    #[error("store: {table}.{column} of row {row} cannot be read: {reason}; the file is damaged, restore a backup or rebuild from L1")]
+    #[error(
+        "store: {table}.{column} of row {row} cannot be read: {reason}; the file is damaged: restore a backup"
+    )]
     Corrupt {
         /// Table.
         table: &'static str,
@@ -27,7 +29,9 @@ pub enum StoreError {
     #[error("store: {0} does not fit into a signed 64-bit integer")]
     OutOfRange(u64),
     /// The file belongs to another chain.
-    #[error("store: the file belongs to another chain: {what} is {stored} there, {wanted} here; use another store file or correct the configuration")]
+    #[error(
+        "store: the file belongs to another chain: {what} is {stored} there, {wanted} here; use another store file or correct the configuration"
+    )]
     WrongChain {
         /// Which part of the identity differs.
         what: &'static str,
@@ -60,7 +64,9 @@ impl Classify for StoreError {
     fn severity(&self) -> Severity {
         match self {
             Self::Database(error) => match error {
-                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => Severity::Transient,
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => {
+                    Severity::Transient
+                }
                 sqlx::Error::Database(db) => {
                     // SQLITE_BUSY 5, SQLITE_LOCKED 6, SQLITE_IOERR 10, SQLITE_FULL 13 (primary codes)
                     let code = db.code().and_then(|c| c.parse::<i32>().ok()).map_or(0, |c| c & 0xff);

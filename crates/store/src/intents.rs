@@ -126,7 +126,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn intent(&self, id: &IntentId) -> Result<Option<IntentRecord>, StoreError> {
-        let row = sqlx::query("SELECT * FROM intents WHERE id = ?").bind(&id.0).fetch_optional(&self.pool).await?;
+        let row =
+            sqlx::query("SELECT * FROM intents WHERE id = ?").bind(&id.0).fetch_optional(&self.pool).await?;
         row.as_ref().map(record).transpose()
     }
 
@@ -193,10 +194,11 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn signed_of(&self, id: &IntentId) -> Result<Vec<SignedTransaction>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM signed_transactions WHERE intent = ? ORDER BY signed_at, rowid")
-            .bind(&id.0)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT * FROM signed_transactions WHERE intent = ? ORDER BY signed_at, rowid")
+                .bind(&id.0)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter().map(signed).collect()
     }
 }

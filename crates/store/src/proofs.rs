@@ -62,10 +62,12 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn proofs_of(&self, batch_number: u64) -> Result<Vec<StoredProof>, StoreError> {
-        let rows = sqlx::query("SELECT batch_number, prover, proof FROM proofs WHERE batch_number = ? ORDER BY prover_type")
-            .bind(int(batch_number)?)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT batch_number, prover, proof FROM proofs WHERE batch_number = ? ORDER BY prover_type",
+        )
+        .bind(int(batch_number)?)
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter()
             .map(|row| {
                 let r = Reader { table: "proofs", row };

@@ -77,8 +77,10 @@ impl Store {
         ];
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         for (what, wanted) in parts {
-            let stored: Option<(String,)> =
-                sqlx::query_as("SELECT value FROM meta WHERE key = ?").bind(what).fetch_optional(&mut *tx).await?;
+            let stored: Option<(String,)> = sqlx::query_as("SELECT value FROM meta WHERE key = ?")
+                .bind(what)
+                .fetch_optional(&mut *tx)
+                .await?;
             match stored {
                 Some((stored,)) if stored == wanted => {}
                 Some((stored,)) => return Err(StoreError::WrongChain { what, stored, wanted }),
@@ -113,7 +115,11 @@ pub(crate) struct Reader<'r> {
 
 impl Reader<'_> {
     pub(crate) fn corrupt(&self, column: &'static str, reason: impl std::fmt::Display) -> StoreError {
-        let row = self.row.try_get::<i64, _>(0).map(|n| n.to_string()).or_else(|_| self.row.try_get::<String, _>(0));
+        let row = self
+            .row
+            .try_get::<i64, _>(0)
+            .map(|n| n.to_string())
+            .or_else(|_| self.row.try_get::<String, _>(0));
         StoreError::Corrupt {
             table: self.table,
             column,

@@ -154,7 +154,8 @@ async fn transfers(count: u64, from: &Account, l2: &Arc<dyn L1Client>) -> Result
         cost += *value + U256::from(receipt.fee_paid());
     }
     must("the balance of the sender after the transfers", l2.balance(from.address()).await?, before - cost)?;
-    let (first, last) = (sent.first().map(|s| s.2).unwrap_or_default(), sent.last().map(|s| s.2).unwrap_or_default());
+    let (first, last) =
+        (sent.first().map(|s| s.2).unwrap_or_default(), sent.last().map(|s| s.2).unwrap_or_default());
     show::line(format!("    first L2 tx {first}\n    last  L2 tx {last}"));
     show::line(format!("    in blocks, every balance right, after {:.1} s", begun.elapsed().as_secs_f64()));
     Ok(cost)
@@ -180,18 +181,25 @@ async fn books(devnet: &Devnet, l1: &Arc<dyn L1Client>) -> Result<(), DevnetErro
         seen.push(events::BatchCommitted::decode(&log.topics, &log.data)?.number);
     }
     if !seen.iter().copied().eq(1..=seen.len() as u64) || (seen.len() as u64) < committed {
-        return Err(DevnetError::Wrong(format!("the commits on L1 are {seen:?}, the contract says {committed}")));
+        return Err(DevnetError::Wrong(format!(
+            "the commits on L1 are {seen:?}, the contract says {committed}"
+        )));
     }
     let mut next = 1;
     for log in logs(proposer, events::BatchesVerified::topic()).await? {
         let event = events::BatchesVerified::decode(&log.topics, &log.data)?;
         if event.first != next {
-            return Err(DevnetError::Wrong(format!("batch {next} was not verified right after the one before")));
+            return Err(DevnetError::Wrong(format!(
+                "batch {next} was not verified right after the one before"
+            )));
         }
         next = event.last + 1;
     }
     if next <= verified {
-        return Err(DevnetError::Wrong(format!("L1 has verified {verified} batches, its events say {}", next - 1)));
+        return Err(DevnetError::Wrong(format!(
+            "L1 has verified {verified} batches, its events say {}",
+            next - 1
+        )));
     }
     let deposits = logs(bridge_address, events::DepositInitiated::topic()).await?.len() as u64;
     let included = devnet.sequencer.services().store.head_block().await?.map_or(0, |b| b.deposits_index);

@@ -20,7 +20,10 @@ use ensemble::{
     supervision::EventKind,
 };
 use ensemble_engine_api::JwtSecret;
-use ensemble_node::{DEV_ACCOUNTS, DevAccount, DevL1, DevL1Config, DevL1Handle, EmbeddedNode, GenesisBuilder, NodeConfig, NodeHandle};
+use ensemble_node::{
+    DEV_ACCOUNTS, DevAccount, DevL1, DevL1Config, DevL1Handle, EmbeddedNode, GenesisBuilder, NodeConfig,
+    NodeHandle,
+};
 use ensemble_prover::{
     attestation::{AttestationDomain, AttestationKey},
     client::{ClientEvent, ProverClient, ProverClientConfig},
@@ -156,7 +159,8 @@ impl Devnet {
         }
         config.store.url = StoreLocation::sqlite(folder.join("ensemble.db"));
 
-        let deployment = mining(&l1, deploy::deploy(&config, |step| tracing::info!(%step, "deploying"))).await?;
+        let deployment =
+            mining(&l1, deploy::deploy(&config, |step| tracing::info!(%step, "deploying"))).await?;
         deployment.apply_to(&mut config);
 
         let mut builder = Sequencer::builder().config(config.clone());
@@ -207,7 +211,10 @@ impl Devnet {
         .map_err(|e| bad(&e))?
         .on_event(move |event| match event {
             ClientEvent::Proved { batch_number, took_ms } => {
-                show::event("proof", format!("batch {batch_number} re-executed and signed by {name} in {took_ms} ms"));
+                show::event(
+                    "proof",
+                    format!("batch {batch_number} re-executed and signed by {name} in {took_ms} ms"),
+                );
             }
             other => tracing::debug!(prover = name, event = ?other, "prover"),
         });
@@ -215,7 +222,10 @@ impl Devnet {
             // A closed channel means that the devnet is gone, too.
             let _gone = stopped.wait_for(|stop| *stop).await.is_err();
         });
-        #[expect(clippy::disallowed_methods, reason = "a prover is no component of the sequencer: it has no supervisor")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a prover is no component of the sequencer: it has no supervisor"
+        )]
         let task = tokio::spawn(async move {
             match runs.await {
                 Ok(report) => tracing::info!(?report, "prover ended"),
@@ -264,7 +274,11 @@ impl Devnet {
         }
         self.l2.shutdown().await?;
         self.l1.shutdown().await?;
-        if report.is_clean() { Ok(()) } else { Err(DevnetError::Wrong(format!("not every component stopped cleanly: {report:?}"))) }
+        if report.is_clean() {
+            Ok(())
+        } else {
+            Err(DevnetError::Wrong(format!("not every component stopped cleanly: {report:?}")))
+        }
     }
 }
 
@@ -275,12 +289,27 @@ fn print_events(builder: ensemble::SequencerBuilder, quiet: Arc<AtomicBool>) -> 
             let d = e.deposit;
             show::event(
                 "deposit",
-                format!("#{}  {} for {}, seen in L1 block {}", d.id, show::eth(d.amount), show::short_address(&d.to), d.l1_block),
+                format!(
+                    "#{}  {} for {}, seen in L1 block {}",
+                    d.id,
+                    show::eth(d.amount),
+                    show::short_address(&d.to),
+                    d.l1_block
+                ),
             );
         })
         .on(|e: BlockSealed| {
-            let deposits = if e.deposits > 0 { format!(", {} deposit(s)", e.deposits) } else { String::new() };
-            show::event("block", format!("{}  {} transaction(s){deposits}  {}", e.number, e.transactions, show::short(&e.hash)));
+            let deposits =
+                if e.deposits > 0 { format!(", {} deposit(s)", e.deposits) } else { String::new() };
+            show::event(
+                "block",
+                format!(
+                    "{}  {} transaction(s){deposits}  {}",
+                    e.number,
+                    e.transactions,
+                    show::short(&e.hash)
+                ),
+            );
         })
         .on(|e: BatchSealed| {
             show::event(

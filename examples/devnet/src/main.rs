@@ -29,7 +29,11 @@ async fn run(args: Args) -> Result<(), DevnetError> {
     let started = Instant::now();
     let (folder, _temporary) = launch::folder(&args)?;
     let log_file = args.log_file.clone().unwrap_or_else(|| {
-        if args.datadir.is_some() { folder.join("devnet.log") } else { std::env::temp_dir().join("ensemble-devnet.log") }
+        if args.datadir.is_some() {
+            folder.join("devnet.log")
+        } else {
+            std::env::temp_dir().join("ensemble-devnet.log")
+        }
     });
     let _guard = log_to(&log_file)?;
     #[cfg(feature = "fault-injection")]
@@ -90,7 +94,8 @@ async fn interrupted() {
 
 fn log_to(file: &std::path::Path) -> Result<tracing_appender::non_blocking::WorkerGuard, DevnetError> {
     let open = std::fs::File::create(file);
-    let open = open.map_err(|e| DevnetError::Io { what: file.display().to_string(), reason: e.to_string() })?;
+    let open =
+        open.map_err(|e| DevnetError::Io { what: file.display().to_string(), reason: e.to_string() })?;
     let (writer, guard) = tracing_appender::non_blocking(open);
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,spawned_concurrency=error"));

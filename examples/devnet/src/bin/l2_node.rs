@@ -59,7 +59,8 @@ async fn start(args: &Args) -> Result<ensemble_node::NodeHandle, String> {
     }
     .map_err(|e| e.to_string())?;
     let genesis = if args.genesis.exists() {
-        let text = std::fs::read_to_string(&args.genesis).map_err(|e| format!("{}: {e}", args.genesis.display()))?;
+        let text =
+            std::fs::read_to_string(&args.genesis).map_err(|e| format!("{}: {e}", args.genesis.display()))?;
         serde_json::from_str(&text).map_err(|e| format!("{}: {e}", args.genesis.display()))?
     } else {
         let genesis =
