@@ -35,13 +35,17 @@ pub enum ActorError {
     #[error("the execution client is {0}")]
     ClientNotReady(&'static str),
     /// The L1 node does not have a block yet that was read before.
-    #[error("the L1 node has not reached block {wanted} again, which was read before; it is behind or was replaced")]
+    #[error(
+        "the L1 node has not reached block {wanted} again, which was read before; it is behind or was replaced"
+    )]
     L1Behind {
         /// Height.
         wanted: u64,
     },
     /// The logs and the header of an L1 block do not belong together.
-    #[error("the logs of L1 block {block} carry another hash than its header: a reorg came in between, or the nodes behind the endpoint disagree")]
+    #[error(
+        "the logs of L1 block {block} carry another hash than its header: a reorg came in between, or the nodes behind the endpoint disagree"
+    )]
     L1Unsteady {
         /// Height.
         block: u64,
@@ -57,7 +61,9 @@ pub enum ActorError {
         reason: String,
     },
     /// The execution client built something else than it was asked for.
-    #[error("the execution client built a block with another {field} than asked for: wanted {wanted}, got {got}")]
+    #[error(
+        "the execution client built a block with another {field} than asked for: wanted {wanted}, got {got}"
+    )]
     PayloadMismatch {
         /// Which field.
         field: &'static str,
@@ -67,7 +73,9 @@ pub enum ActorError {
         got: String,
     },
     /// The execution client's chain is not the one in the store.
-    #[error("the execution client has block {client} at height {number}, the store has {store}; one of them belongs to another chain or was rolled back")]
+    #[error(
+        "the execution client has block {client} at height {number}, the store has {store}; one of them belongs to another chain or was rolled back"
+    )]
     ClientDiverged {
         /// Height.
         number: u64,
@@ -77,7 +85,9 @@ pub enum ActorError {
         store: B256,
     },
     /// The execution client has blocks that the store does not know and does not serve them.
-    #[error("the execution client is at block {client}, the store at {store}, and the blocks between cannot be read from the client")]
+    #[error(
+        "the execution client is at block {client}, the store at {store}, and the blocks between cannot be read from the client"
+    )]
     StoreBehind {
         /// Height of the client.
         client: u64,
@@ -88,7 +98,9 @@ pub enum ActorError {
     #[error("block {0} is missing in the store")]
     MissingBlock(u64),
     /// What L1 holds contradicts the store.
-    #[error("{what} on L1 is {l1}, the store has {store}: another sequencer has written to the contracts, or the store belongs to another deployment")]
+    #[error(
+        "{what} on L1 is {l1}, the store has {store}: another sequencer has written to the contracts, or the store belongs to another deployment"
+    )]
     L1Diverged {
         /// What differs.
         what: String,
@@ -108,7 +120,9 @@ pub enum ActorError {
         reason: String,
     },
     /// L1 was reorganised below deposits that the L2 already holds.
-    #[error("L1 was reorganised to block {ancestor}, but the L2 already holds deposit {included} of a dropped block; raise watcher.confirmations, and resolve this by hand before deposits go on")]
+    #[error(
+        "L1 was reorganised to block {ancestor}, but the L2 already holds deposit {included} of a dropped block; raise watcher.confirmations, and resolve this by hand before deposits go on"
+    )]
     ReorgTooDeep {
         /// Last canonical block.
         ancestor: u64,
@@ -119,7 +133,9 @@ pub enum ActorError {
     #[error("none of the last {0} L1 blocks the watcher has read is canonical any more")]
     NoCommonAncestor(usize),
     /// A single L2 block does not fit into a batch.
-    #[error("L2 block {number} alone exceeds the limits of a batch ({reason}); raise committer.max_blobs or lower the L2 gas limit")]
+    #[error(
+        "L2 block {number} alone exceeds the limits of a batch ({reason}); raise committer.max_blobs or lower the L2 gas limit"
+    )]
     BlockTooLarge {
         /// Height.
         number: u64,
@@ -143,7 +159,9 @@ pub enum ActorError {
         reason: String,
     },
     /// A socket could not be opened.
-    #[error("cannot listen for provers on {address}: {reason}; choose another prover_server.listen_ip or listen_port")]
+    #[error(
+        "cannot listen for provers on {address}: {reason}; choose another prover_server.listen_ip or listen_port"
+    )]
     Listen {
         /// Address.
         address: String,

@@ -15,11 +15,13 @@ mod proof_sender;
 mod prover_server;
 mod services;
 mod stepper;
-mod witness;
 #[cfg(test)]
 mod testing;
+mod witness;
 
-pub use block_producer::{BlockProducer, BlockProducerConfig, BlockProducerConfigError, BlockProducerOutlets};
+pub use block_producer::{
+    BlockProducer, BlockProducerConfig, BlockProducerConfigError, BlockProducerOutlets,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::ActorError;
 pub use fanout::Fanout;
@@ -30,7 +32,9 @@ pub use proof_manager::{
     AttestationCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
 };
 pub use proof_sender::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
-pub use prover_server::{PROOF_MANAGER, ProverServer, ProverServerConfig, ProverSession, Route, RouteSession};
+pub use prover_server::{
+    PROOF_MANAGER, ProverServer, ProverServerConfig, ProverSession, Route, RouteSession,
+};
 pub use services::{ChainFacts, Services};
 pub use stepper::Step;
 pub use witness::{ClientWitness, ShadowWitness, WitnessSource};

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use actix::{AsyncContext, Context, Message, SpawnHandle, WrapFuture, ActorFutureExt};
+use actix::{ActorFutureExt, AsyncContext, Context, Message, SpawnHandle, WrapFuture};
 use async_trait::async_trait;
 use ensemble_error::{Classify, Severity};
 use ensemble_supervision::Component;
@@ -103,7 +103,8 @@ pub(crate) trait Stepped: Component + actix::Handler<Step> {
                     self.stepper().failures = failures.saturating_add(1);
                     let wait = RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
                     self.seat().degraded(error.to_string());
-                    wait
+                    // Woken meanwhile: what it waits for may be there now.
+                    if self.stepper().wake { RETRY_FIRST } else { wait }
                 }
                 Severity::NeedsReset | Severity::Fatal => {
                     let seat = self.seat().clone();

@@ -18,17 +18,15 @@ use ensemble_batch::{
     BatchHeader, Deposit, GWEI, SealedBlock, Withdrawal, deposit_leaf, next_deposits_hash, prev_randao,
 };
 use ensemble_contracts::{calls, events};
-use ensemble_engine_api::{
-    ExecutionClient as _, ForkchoiceState, PayloadAttributes, mock::MockEngine,
-};
+use ensemble_engine_api::{ExecutionClient as _, ForkchoiceState, PayloadAttributes, mock::MockEngine};
 use ensemble_l1::{
     BlockTag, FeeHistory, L1Block, L1Client, L1Error, L1Log, LogFilter, TxReceipt, mock::MockL1,
 };
 use ensemble_messages::{Send as SendTx, SendReply, TxIntent};
 use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, Cursor, Store};
 use ensemble_supervision::{
-    Backoff, ChildSpec, Component, ComponentStatus, EventKind, Handle, LifecycleEvent, Outlet, Seat, Supervisor,
-    SystemHandle,
+    Backoff, ChildSpec, Component, ComponentStatus, EventKind, Handle, LifecycleEvent, Outlet, Seat,
+    Supervisor, SystemHandle,
 };
 use tokio::sync::mpsc;
 
@@ -201,7 +199,9 @@ pub(crate) async fn run<A: Component>(
     let system = Supervisor::builder().child(spec).subscribe(outlet).start().unwrap();
     system.ready().await;
     let mut running = Running { handle, system, name: name.to_owned(), life };
-    running.life("start", |kind| matches!(kind, EventKind::Started | EventKind::Failed { .. }).then_some(())).await;
+    running
+        .life("start", |kind| matches!(kind, EventKind::Started | EventKind::Failed { .. }).then_some(()))
+        .await;
     running
 }
 
@@ -326,24 +326,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug)]
 pub(crate) struct FakeSender {
     replies: Arc<Mutex<VecDeque<SendReply>>>,
+    otherwise: Arc<Mutex<SendReply>>,
     tx: mpsc::Sender<TxIntent>,
 }
 
 impl FakeSender {
     pub(crate) fn new() -> (Self, mpsc::Receiver<TxIntent>) {
         let (tx, rx) = mpsc::channel(10_000);
-        (Self { replies: Arc::default(), tx }, rx)
+        let otherwise = Arc::new(Mutex::new(SendReply::Accepted));
+        (Self { replies: Arc::default(), otherwise, tx }, rx)
     }
 
     pub(crate) fn reply(&self, reply: SendReply) {
         lock(&self.replies).push_back(reply);
     }
 
+    /// What it answers when nothing else was told.
+    pub(crate) fn otherwise(&self, reply: SendReply) {
+        *lock(&self.otherwise) = reply;
+    }
+
     pub(crate) fn outlet(&self) -> Outlet<SendTx> {
         let this = self.clone();
         Outlet::from_fn(move |SendTx { intent }| {
             this.tx.try_send(intent).unwrap();
-            lock(&this.replies).pop_front().unwrap_or(SendReply::Accepted)
+            lock(&this.replies).pop_front().unwrap_or_else(|| lock(&this.otherwise).clone())
         })
     }
 }
@@ -378,7 +385,9 @@ impl Proposer {
             let batch = U256::from_be_slice(&call.data[4..]).to::<usize>();
             match batch.checked_sub(1).and_then(|n| state.committed.get(n)) {
                 Some(hash) => Ok(Bytes::from(hash.to_vec())),
-                None => Err(L1Error::ExecutionReverted { message: "not committed".into(), data: Bytes::new() }),
+                None => {
+                    Err(L1Error::ExecutionReverted { message: "not committed".into(), data: Bytes::new() })
+                }
             }
         });
         this
@@ -408,7 +417,8 @@ pub(crate) struct Bridge {
 }
 
 pub(crate) fn deposit_log(id: u64, amount: U256, rolling_hash: B256) -> (Vec<B256>, Bytes) {
-    let topics = vec![events::DepositInitiated::topic(), amount.into(), USER.into_word(), B256::from(U256::from(id))];
+    let topics =
+        vec![events::DepositInitiated::topic(), amount.into(), USER.into_word(), B256::from(U256::from(id))];
     (topics, Bytes::from(rolling_hash.to_vec()))
 }
 
@@ -424,7 +434,7 @@ impl Bridge {
 }
 
 /// A mocked L1 that answers `eth_getLogs` for small ranges only, and remembers the ranges.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct NarrowL1 {
     pub(crate) l1: MockL1,
     /// Most blocks per question.
@@ -437,6 +447,16 @@ pub(crate) struct NarrowL1 {
     pub(crate) stale_hash: Arc<Mutex<Option<B256>>>,
     /// Knows no block above this one.
     pub(crate) behind: Arc<Mutex<Option<u64>>>,
+    /// What happens after so many more questions about blocks and logs.
+    pub(crate) interlude: Arc<Mutex<Option<Interlude>>>,
+}
+
+pub(crate) type Interlude = (u32, Box<dyn FnOnce() + Send>);
+
+impl Debug for NarrowL1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NarrowL1").field("l1", &self.l1).finish_non_exhaustive()
+    }
 }
 
 impl NarrowL1 {
@@ -448,6 +468,22 @@ impl NarrowL1 {
             refused: Arc::default(),
             stale_hash: Arc::default(),
             behind: Arc::default(),
+            interlude: Arc::default(),
+        }
+    }
+
+    /// A question was answered.
+    fn answered_one(&self) {
+        let mut interlude = lock(&self.interlude);
+        let due = match &mut *interlude {
+            Some((left, _)) => {
+                *left -= 1;
+                *left == 0
+            }
+            None => false,
+        };
+        if due && let Some((_, happens)) = interlude.take() {
+            happens();
         }
     }
 }
@@ -460,11 +496,13 @@ impl L1Client for NarrowL1 {
 
     async fn block(&self, tag: BlockTag) -> Result<Option<L1Block>, L1Error> {
         let behind = *lock(&self.behind);
-        match (behind, tag) {
+        let found = match (behind, tag) {
             (Some(head), BlockTag::Latest) => self.l1.block(BlockTag::Number(head)).await,
             (Some(head), BlockTag::Number(n)) if n > head => Ok(None),
             _ => self.l1.block(tag).await,
-        }
+        };
+        self.answered_one();
+        found
     }
 
     async fn logs(&self, filter: &LogFilter) -> Result<Vec<L1Log>, L1Error> {
@@ -478,6 +516,7 @@ impl L1Client for NarrowL1 {
             logs.iter_mut().for_each(|log| log.block_hash = stale);
         }
         lock(&self.answered).push(range);
+        self.answered_one();
         Ok(logs)
     }
 
@@ -531,5 +570,9 @@ impl L1Client for NarrowL1 {
 
 /// What a node says that cannot be reached.
 pub(crate) fn unreachable_l1() -> L1Error {
-    L1Error::Transport { endpoint: "http://l1".into(), method: "eth_getLogs", reason: "connection refused".into() }
+    L1Error::Transport {
+        endpoint: "http://l1".into(),
+        method: "eth_getLogs",
+        reason: "connection refused".into(),
+    }
 }

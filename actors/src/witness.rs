@@ -53,8 +53,13 @@ impl ShadowWitness {
     }
 
     async fn give(&self, block: &SealedBlock) -> Result<(), ActorError> {
-        let refused = |reason: String| ActorError::BlockRefused { number: block.number, hash: block.block_hash, reason };
-        let forkchoice = ForkchoiceState { head: block.block_hash, safe: self.genesis, finalized: self.genesis };
+        let refused = |reason: String| ActorError::BlockRefused {
+            number: block.number,
+            hash: block.block_hash,
+            reason,
+        };
+        let forkchoice =
+            ForkchoiceState { head: block.block_hash, safe: self.genesis, finalized: self.genesis };
         for status in [
             self.client.new_payload(block).await?,
             self.client.forkchoice_updated(forkchoice, None).await?.status,
@@ -65,7 +70,9 @@ impl ShadowWitness {
                     return Err(refused(format!("shadow: {}", validation_error.unwrap_or_default())));
                 }
                 PayloadStatus::Syncing | PayloadStatus::Accepted => {
-                    return Err(ActorError::ClientNotReady("not following (the shadow that makes witnesses)"));
+                    return Err(ActorError::ClientNotReady(
+                        "not following (the shadow that makes witnesses)",
+                    ));
                 }
             }
         }
@@ -131,8 +138,7 @@ mod tests {
         let shadow = MockEngine::new(crate::testing::L2_CHAIN, engine.genesis().timestamp);
         assert_eq!(shadow.genesis().block_hash, engine.genesis().block_hash);
         shadow.set_witness(2, Bytes::from_static(b"{\"state\":[\"two\"]}"));
-        let source =
-            ShadowWitness::new(Arc::new(shadow.clone()), store.clone(), engine.genesis().block_hash);
+        let source = ShadowWitness::new(Arc::new(shadow.clone()), store.clone(), engine.genesis().block_hash);
         assert_eq!(source.witness(2).await.unwrap(), Bytes::from_static(b"{\"state\":[\"two\"]}"));
         assert_eq!(shadow.head().number, 2);
         shadow.lose_blocks_above(0);

@@ -142,12 +142,16 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
     };
     // The first proof would wait some seconds for the trusted setup.
     let warm = tokio::task::spawn_blocking(ensemble_l1::blobs::warm_up);
+    // Leases go by name: provers that were given none must not take each other's work.
+    let unnamed = config.client.name == ProverClientConfig::default().name;
+    let name =
+        if unnamed { format!("prover-{:08x}", rand::random::<u32>()) } else { config.client.name.clone() };
     let client = ProverClient::new(
         ProverClientConfig {
             prover_server_endpoint: needed.endpoint.to_string(),
             proving_time_ms: config.client.proving_time_ms,
             prover_type: config.client.backend,
-            name: config.client.name.clone(),
+            name,
             token: config.client.token.as_ref().map(|t| t.expose().to_owned()),
             ..ProverClientConfig::default()
         },

@@ -91,6 +91,10 @@ impl Handler<BatchVerified> for BlockProducer {
 
     fn handle(&mut self, batch: BatchVerified, _: &mut Self::Context) {
         self.seat.enter("BatchVerified");
-        tracing::debug!(batch = batch.number, finalized = batch.last_block, "the next block moves the finalized head");
+        tracing::debug!(
+            batch = batch.number,
+            finalized = batch.last_block,
+            "the next block moves the finalized head"
+        );
     }
 }

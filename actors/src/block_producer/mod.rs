@@ -12,7 +12,6 @@ mod schedule;
 mod tests;
 mod worker;
 
-
 pub use actor::BlockProducer;
 pub use config::{BlockProducerConfig, ConfigError as BlockProducerConfigError};
 pub use worker::BlockProducerOutlets;

@@ -66,7 +66,11 @@ pub(crate) fn check(
     attributes: &PayloadAttributes,
     block: &SealedBlock,
 ) -> Result<(), ActorError> {
-    fn same<T: PartialEq + std::fmt::Debug>(field: &'static str, wanted: &T, got: &T) -> Result<(), ActorError> {
+    fn same<T: PartialEq + std::fmt::Debug>(
+        field: &'static str,
+        wanted: &T,
+        got: &T,
+    ) -> Result<(), ActorError> {
         if wanted == got {
             return Ok(());
         }
@@ -121,7 +125,10 @@ mod tests {
     fn deposits_follow_the_heads_index() {
         let attrs = attributes(&head(5, 7), 101, Address::ZERO, &[deposit(8, GWEI), deposit(9, 3 * GWEI)]);
         let attrs = attrs.expect("consecutive");
-        assert_eq!(attrs.withdrawals.iter().map(|w| (w.index, w.amount_gwei)).collect::<Vec<_>>(), [(8, 1), (9, 3)]);
+        assert_eq!(
+            attrs.withdrawals.iter().map(|w| (w.index, w.amount_gwei)).collect::<Vec<_>>(),
+            [(8, 1), (9, 3)]
+        );
         assert_eq!(ensemble_batch::deposits_index_of(&attrs.prev_randao), 9);
         for wrong in [[deposit(7, GWEI)], [deposit(9, GWEI)], [deposit(8, GWEI + 1)]] {
             assert!(attributes(&head(5, 7), 101, Address::ZERO, &wrong).is_err(), "{wrong:?}");

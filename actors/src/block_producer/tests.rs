@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Receiver;
 use super::{BlockProducer, BlockProducerConfig, BlockProducerConfigError, BlockProducerOutlets};
 use crate::{
     Step,
-    testing::{Bed, next, tap},
+    testing::{Bed, next, tap, until},
 };
 
 struct Running {
@@ -41,6 +41,14 @@ async fn start(bed: &Bed, name: &str, empty_blocks: bool) -> Running {
 }
 
 impl Running {
+    /// Lets a second pass and waits until the client was asked this: the tick is used up then.
+    async fn tick_up_to(&self, bed: &Bed, method: MockMethod) {
+        let before = bed.engine.calls(method);
+        bed.clock.advance(1_000);
+        self.handle.tell(Step).await.unwrap();
+        until("the call", || async { bed.engine.calls(method) > before }).await;
+    }
+
     /// Lets a second pass and waits for the block.
     async fn block(&mut self, bed: &Bed) -> BlockSealed {
         bed.clock.advance(1_000);
@@ -127,16 +135,19 @@ async fn a_lost_answer_makes_no_second_block() {
     let bed = Bed::new().await;
     let mut running = start(&bed, "producer-lost-answer", true).await;
     next(&mut running.sealed).await;
-    bed.engine.lose_next_answer(MockMethod::NewPayload, EngineError::Timeout { method: "engine_newPayloadV4" });
-    bed.clock.advance(1_000);
-    running.handle.tell(Step).await.unwrap();
+    bed.engine
+        .lose_next_answer(MockMethod::NewPayload, EngineError::Timeout { method: "engine_newPayloadV4" });
+    running.tick_up_to(&bed, MockMethod::NewPayload).await;
     running.block(&bed).await;
     let chain = bed.engine.chain();
     for pair in chain.windows(2) {
         assert_eq!((pair[1].number, pair[1].parent_hash), (pair[0].number + 1, pair[0].block_hash));
         assert!(pair[1].timestamp > pair[0].timestamp);
     }
-    assert_eq!(bed.services.store.head_block().await.unwrap().unwrap().hash, chain.last().unwrap().block_hash);
+    assert_eq!(
+        bed.services.store.head_block().await.unwrap().unwrap().hash,
+        chain.last().unwrap().block_hash
+    );
     running.system.shutdown().await;
 }
 
@@ -176,8 +187,7 @@ async fn an_invalid_block_is_not_kept() {
         latest_valid_hash: None,
         validation_error: Some("state root mismatch".to_owned()),
     });
-    bed.clock.advance(1_000);
-    running.handle.tell(Step).await.unwrap();
+    running.tick_up_to(&bed, MockMethod::NewPayload).await;
     let sealed = running.block(&bed).await;
     assert_eq!((sealed.number, sealed.parent_hash), (first.number + 1, first.hash));
     assert_ne!(sealed.hash, B256::ZERO);

@@ -37,7 +37,11 @@ pub(crate) struct ProducerWorker {
 }
 
 impl ProducerWorker {
-    pub(super) fn new(config: BlockProducerConfig, services: Services, out: Arc<BlockProducerOutlets>) -> Self {
+    pub(super) fn new(
+        config: BlockProducerConfig,
+        services: Services,
+        out: Arc<BlockProducerOutlets>,
+    ) -> Self {
         let schedule = TickSchedule::new(u64::try_from(config.interval.as_millis()).unwrap_or(u64::MAX));
         Self { config, services, out, schedule, head: None, told: (0, 0) }
     }
@@ -45,7 +49,8 @@ impl ProducerWorker {
     /// Makes client and store agree on the head: replays to the client what it lost, keeps what the store lost.
     async fn sync(&self) -> Result<BlockSummary, ActorError> {
         let Services { store, engine, .. } = &self.services;
-        let mut client = engine.block(BlockId::Latest).await?.ok_or(ActorError::ClientNotReady("without a head"))?;
+        let mut client =
+            engine.block(BlockId::Latest).await?.ok_or(ActorError::ClientNotReady("without a head"))?;
         let Some(stored) = store.head_block().await? else {
             return self.adopt(client, 0).await;
         };
@@ -62,7 +67,11 @@ impl ProducerWorker {
                     .hash
             };
             if in_store != at_client {
-                return Err(ActorError::ClientDiverged { number: common, client: at_client, store: in_store });
+                return Err(ActorError::ClientDiverged {
+                    number: common,
+                    client: at_client,
+                    store: in_store,
+                });
             }
         }
         if client.number > stored.number {
@@ -70,12 +79,20 @@ impl ProducerWorker {
         }
         let missing = stored.number - client.number;
         if missing > 0 {
-            tracing::info!(from = client.number + 1, to = stored.number, "giving the execution client its blocks back");
+            tracing::info!(
+                from = client.number + 1,
+                to = stored.number,
+                "giving the execution client its blocks back"
+            );
         }
         for number in client.number + 1..=stored.number {
             let block = store.block(number).await?.ok_or(ActorError::MissingBlock(number))?;
             if block.parent_hash != client.hash {
-                return Err(ActorError::ClientDiverged { number, client: client.hash, store: block.parent_hash });
+                return Err(ActorError::ClientDiverged {
+                    number,
+                    client: client.hash,
+                    store: block.parent_hash,
+                });
             }
             self.submit(&block).await?;
             self.make_head(block.block_hash, (&block).into(), &mut client).await?;
@@ -155,7 +172,8 @@ impl ProducerWorker {
         let (state, _) = self.forkchoice(head.hash).await?;
         let updated = engine.forkchoice_updated(state, Some(&attributes)).await?;
         expect_valid(&updated.status, head.number, head.hash)?;
-        let id = updated.payload_id.ok_or(ActorError::ClientNotReady("not willing to build (no payload id)"))?;
+        let id =
+            updated.payload_id.ok_or(ActorError::ClientNotReady("not willing to build (no payload id)"))?;
         let block = engine.get_payload(&id, now).await?.block;
         payload::check(head, &attributes, &block)?;
         if block.transactions.is_empty() && block.withdrawals.is_empty() && !self.config.empty_blocks {
@@ -221,7 +239,11 @@ impl Worker for ProducerWorker {
             });
             if marks != self.told {
                 self.told = marks;
-                self.out.head_changed.send(&HeadChanged { head: head.number, safe: marks.0, finalized: marks.1 });
+                self.out.head_changed.send(&HeadChanged {
+                    head: head.number,
+                    safe: marks.0,
+                    finalized: marks.1,
+                });
             }
         }
         self.head = Some(head);

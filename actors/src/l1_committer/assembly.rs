@@ -2,8 +2,8 @@
 
 use alloy_primitives::{B256, U256};
 use ensemble_batch::{
-    BatchBuilder, BatchHeader, BatchLimits, EncodedBatch, GWEI, L2Withdrawal, Push, SealedBlock, WithdrawalTree,
-    deposit_leaf, next_deposits_hash,
+    BatchBuilder, BatchHeader, BatchLimits, EncodedBatch, GWEI, L2Withdrawal, Push, SealedBlock,
+    WithdrawalTree, deposit_leaf, next_deposits_hash,
 };
 
 use crate::ActorError;
@@ -71,7 +71,11 @@ impl Assembly {
     ///
     /// # Errors
     /// When the block does not follow, or can never fit.
-    pub(super) fn add(&mut self, block: &SealedBlock, withdrawals: &[L2Withdrawal]) -> Result<Added, ActorError> {
+    pub(super) fn add(
+        &mut self,
+        block: &SealedBlock,
+        withdrawals: &[L2Withdrawal],
+    ) -> Result<Added, ActorError> {
         let parent_hash = self.last.map_or(self.parent.block_hash, |(_, hash, _)| hash);
         if block.number != self.next_block() || block.parent_hash != parent_hash {
             return Err(ActorError::ClientDiverged {
@@ -89,7 +93,8 @@ impl Assembly {
         }
         for w in &block.withdrawals {
             let amount = U256::from(w.amount_gwei) * U256::from(GWEI);
-            self.deposits_hash = next_deposits_hash(self.deposits_hash, deposit_leaf(w.index, w.address, amount));
+            self.deposits_hash =
+                next_deposits_hash(self.deposits_hash, deposit_leaf(w.index, w.address, amount));
             self.deposits_index = w.index;
         }
         self.withdrawals.extend_from_slice(withdrawals);

@@ -82,7 +82,11 @@ impl SenderWorker {
                 intents.insert(id, intent);
             }
             if !tracked.is_empty() {
-                tracing::info!(role = key.role.as_str(), transactions = tracked.len(), "taking up transactions in flight");
+                tracing::info!(
+                    role = key.role.as_str(),
+                    transactions = tracked.len(),
+                    "taking up transactions in flight"
+                );
             }
             manager.recover(tracked).map_err(|e| ActorError::Signing(e.to_string()))?;
             keys.push(KeyState { key: key.clone(), manager, intents, reverts: HashMap::new() });
@@ -160,8 +164,11 @@ impl SenderWorker {
             TxType::Eip1559 => None,
         };
         let hashes: Vec<B256> = sidecar.as_ref().map(Sidecar::versioned_hashes).unwrap_or_default();
-        let estimate =
-            self.services.l1.estimate_gas(from, Some(intent.to), U256::ZERO, intent.data.clone(), &hashes).await;
+        let estimate = self
+            .services
+            .l1
+            .estimate_gas(from, Some(intent.to), U256::ZERO, intent.data.clone(), &hashes)
+            .await;
         let gas = match estimate {
             Ok(gas) => gas,
             Err(L1Error::ExecutionReverted { data, .. }) => {
@@ -239,8 +246,12 @@ impl SenderWorker {
             Action::Broadcast { intent, hash, raw } => {
                 let sent = l1.send_raw_transaction(&raw).await;
                 match &sent {
-                    Ok(_) => tracing::info!(%intent, %hash, role = state.key.role.as_str(), "transaction sent"),
-                    Err(error) => tracing::warn!(%intent, %hash, %error, "the L1 node did not take a transaction"),
+                    Ok(_) => {
+                        tracing::info!(%intent, %hash, role = state.key.role.as_str(), "transaction sent")
+                    }
+                    Err(error) => {
+                        tracing::warn!(%intent, %hash, %error, "the L1 node did not take a transaction")
+                    }
                 }
                 let result = sent.as_ref().map(|_| ());
                 state.manager.on_broadcast_result(&intent, hash, result, Instant::now());
@@ -287,7 +298,12 @@ impl SenderWorker {
         Ok(())
     }
 
-    async fn fail(&self, intent: TxIntent, transaction: Option<B256>, reason: String) -> Result<(), ActorError> {
+    async fn fail(
+        &self,
+        intent: TxIntent,
+        transaction: Option<B256>,
+        reason: String,
+    ) -> Result<(), ActorError> {
         self.services.store.fail_intent(&intent.id, &reason).await?;
         tracing::error!(intent = %intent.id, reason, "transaction failed");
         self.out.failed.send(&TxFailed { id: intent.id, kind: intent.kind, transaction, reason });
@@ -301,7 +317,8 @@ impl SenderWorker {
             _ => self.sidecar(intent).await.map(|s| s.versioned_hashes()).unwrap_or_default(),
         };
         let from = key.wallet.address();
-        let again = self.services.l1.estimate_gas(from, Some(intent.to), U256::ZERO, intent.data.clone(), &hashes);
+        let again =
+            self.services.l1.estimate_gas(from, Some(intent.to), U256::ZERO, intent.data.clone(), &hashes);
         match again.await {
             Err(L1Error::ExecutionReverted { data, .. }) => describe_revert(&data),
             Ok(_) => "reverted, but the same call would succeed now".to_owned(),
@@ -319,7 +336,8 @@ impl SenderWorker {
             return Ok(false);
         }
         let (l1, address) = (&self.services.l1, state.key.wallet.address());
-        let head = l1.block(BlockTag::Latest).await?.ok_or(ActorError::ClientNotReady("without an L1 head"))?;
+        let head =
+            l1.block(BlockTag::Latest).await?.ok_or(ActorError::ClientNotReady("without an L1 head"))?;
         let view = ChainView {
             head: head.number,
             nonce_latest: l1.transaction_count(address, false).await?,
@@ -341,7 +359,8 @@ impl SenderWorker {
         match problem {
             Some(error) => Err(error),
             None => {
-                let blocked = state.manager.status().into_iter().find_map(|s| s.blocked.map(|b| (s.intent, b)));
+                let blocked =
+                    state.manager.status().into_iter().find_map(|s| s.blocked.map(|b| (s.intent, b)));
                 match blocked {
                     Some((id, reason)) => Err(ActorError::Transaction { id: id.to_string(), reason }),
                     None => Ok(!state.manager.is_empty()),

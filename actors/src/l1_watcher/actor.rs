@@ -21,7 +21,12 @@ pub struct L1Watcher {
 impl L1Watcher {
     /// A component in its supervisor's seat.
     #[must_use]
-    pub fn new(seat: Seat<Self>, config: L1WatcherConfig, services: Services, outlets: Arc<L1WatcherOutlets>) -> Self {
+    pub fn new(
+        seat: Seat<Self>,
+        config: L1WatcherConfig,
+        services: Services,
+        outlets: Arc<L1WatcherOutlets>,
+    ) -> Self {
         Self { seat, stepper: Stepper::new(WatcherWorker::new(config, services, outlets)) }
     }
 }

@@ -27,7 +27,12 @@ struct Watching {
 
 fn config(confirmations: Confirmations, max_block_step: u64) -> L1WatcherConfig {
     // It looks when it is told to, or when there is more to read.
-    L1WatcherConfig { check_interval: Duration::from_secs(3600), max_block_step, confirmations, start_block: 1 }
+    L1WatcherConfig {
+        check_interval: Duration::from_secs(3600),
+        max_block_step,
+        confirmations,
+        start_block: 1,
+    }
 }
 
 async fn start_on(bed: &Bed, l1: Arc<dyn L1Client>, name: &str, config: L1WatcherConfig) -> Watching {
@@ -37,10 +42,8 @@ async fn start_on(bed: &Bed, l1: Arc<dyn L1Client>, name: &str, config: L1Watche
     let out = Arc::new(L1WatcherOutlets { new_deposit, l1_advanced, l1_reorged });
     let mut services = bed.services.clone();
     services.l1 = l1;
-    let run = run(name, move |seat| {
-        L1Watcher::new(seat, config.clone(), services.clone(), Arc::clone(&out))
-    })
-    .await;
+    let run =
+        run(name, move |seat| L1Watcher::new(seat, config.clone(), services.clone(), Arc::clone(&out))).await;
     Watching { run, deposits, advanced, reorged }
 }
 
@@ -143,7 +146,8 @@ async fn a_single_block_too_large_is_reported() {
     bed.l1.mine_many(4);
     let narrow = NarrowL1::new(&bed.l1, 0);
     let mut watching =
-        start_on(&bed, Arc::new(narrow.clone()), "watcher-one-block", config(Confirmations::Depth(0), 4)).await;
+        start_on(&bed, Arc::new(narrow.clone()), "watcher-one-block", config(Confirmations::Depth(0), 4))
+            .await;
     let reason = watching.run.degraded().await;
     assert!(reason.contains("range of logs too large"), "{reason}");
     assert_eq!(narrow.refused.lock().unwrap()[..3], [(1, 4), (1, 2), (1, 1)]);
@@ -282,6 +286,64 @@ async fn a_reorg_unwinds_and_reads_again() {
     watching.run.stop().await;
 }
 
+/// SEQ-INV-1, SEQ-INV-2: a reorg may come between any two questions of a step; in the end the ledger is what L1 has.
+#[actix::test]
+async fn a_reorg_between_any_two_questions_is_noticed() {
+    for (case, step) in [("watcher-between", 100), ("watcher-between-steps", 2)] {
+        for nth in 1..=14 {
+            let bed = Bed::new().await;
+            let narrow = NarrowL1::new(&bed.l1, 1000);
+            let mut watching =
+                start_on(&bed, Arc::new(narrow.clone()), case, config(Confirmations::Depth(0), step)).await;
+            let mut bridge = Bridge::default();
+            for number in 1..=2 {
+                bridge.deposit(&bed.l1, number);
+                bed.l1.mine();
+                watching.read_to(number).await;
+            }
+            let kept = after_gwei(1);
+            for number in 3..=7 {
+                bridge.deposit(&bed.l1, number);
+                bed.l1.mine();
+            }
+            let (l1, mut other) = (bed.l1.clone(), kept.clone());
+            let reorg = move || {
+                // Everything above block 1 is replaced, by a longer chain with other deposits.
+                l1.reorg(6);
+                for number in 0..8 {
+                    if number % 2 == 0 {
+                        other.deposit(&l1, 100 + number);
+                    }
+                    l1.mine();
+                }
+            };
+            *narrow.interlude.lock().unwrap() = Some((nth, Box::new(reorg)));
+            watching
+                .run
+                .step_until("the reorg, and all is read", || async {
+                    narrow.interlude.lock().unwrap().is_none() && cursor(&bed).await == Some(9)
+                })
+                .await;
+            let mut wanted = kept;
+            let unused = ensemble_l1::mock::MockL1::new(1);
+            for number in [100, 102, 104, 106] {
+                wanted.deposit(&unused, number);
+            }
+            let all = ledger(&bed).await;
+            assert_eq!(all.iter().map(|d| d.l1_block).collect::<Vec<_>>(), [1, 2, 4, 6, 8], "{case} {nth}");
+            assert_eq!(all.last().unwrap().rolling_hash, wanted.hash, "{case} {nth}");
+            assert_eq!(watching.run.status().restarts, 0, "{case} {nth}");
+            watching.run.stop().await;
+        }
+    }
+}
+
+fn after_gwei(gwei: u64) -> Bridge {
+    let mut bridge = Bridge::default();
+    bridge.deposit(&ensemble_l1::mock::MockL1::new(1), gwei);
+    bridge
+}
+
 /// A reorg that drops even the end of the first range goes back to the block before the bridge.
 #[actix::test]
 async fn a_reorg_below_everything_known_begins_anew() {
@@ -354,7 +416,8 @@ async fn a_node_that_is_behind_is_no_reorg() {
     let mut bridge = Bridge::default();
     let narrow = NarrowL1::new(&bed.l1, 1000);
     let mut watching =
-        start_on(&bed, Arc::new(narrow.clone()), "watcher-behind", config(Confirmations::Depth(0), 100)).await;
+        start_on(&bed, Arc::new(narrow.clone()), "watcher-behind", config(Confirmations::Depth(0), 100))
+            .await;
     for number in 1..=3 {
         bridge.deposit(&bed.l1, number);
         bed.l1.mine();
@@ -406,25 +469,33 @@ async fn logs_that_do_not_fit_are_refused() {
         bridge.deposit(&ensemble_l1::mock::MockL1::new(1), 5);
         deposit_log(3, amount, bridge.hash)
     };
-    let cases: Vec<(&str, Vec<(Vec<B256>, Bytes)>, &str)> = vec![
-        ("watcher-missing-id", vec![skipped()], "deposit 3 in L1 block 2: it comes after deposit 1"),
-        ("watcher-repeated-id", vec![deposit_log(1, amount, after_one().hash)], "deposit 1 in L1 block 2"),
-        ("watcher-wrong-hash", vec![deposit_log(2, amount, B256::repeat_byte(4))], "its rolling hash is 0x0404"),
-        ("watcher-no-data", vec![(deposit_log(2, amount, B256::ZERO).0, Bytes::new())], "DepositInitiated"),
-        ("watcher-short-data", vec![(deposit_log(2, amount, B256::ZERO).0, vec![0; 31].into())], "DepositInitiated"),
-        ("watcher-few-topics", vec![(vec![topic], vec![0; 32].into())], "DepositInitiated"),
-        ("watcher-wide-id", vec![(vec![topic, B256::ZERO, B256::ZERO, B256::repeat_byte(255)], vec![0; 32].into())], "DepositInitiated"),
-        ("watcher-wide-address", vec![(vec![topic, B256::ZERO, B256::repeat_byte(1), B256::ZERO], vec![0; 32].into())], "DepositInitiated"),
+    type Log = (Vec<B256>, Bytes);
+    let short = |len: usize| Bytes::from(vec![0; len]);
+    let cases: Vec<(&str, Log, &str)> = vec![
+        ("watcher-missing-id", skipped(), "deposit 3 in L1 block 2: it comes after deposit 1"),
+        ("watcher-repeated-id", deposit_log(1, amount, after_one().hash), "deposit 1 in L1 block 2"),
+        ("watcher-wrong-hash", deposit_log(2, amount, B256::repeat_byte(4)), "its rolling hash is 0x0404"),
+        ("watcher-no-data", (deposit_log(2, amount, B256::ZERO).0, short(0)), "DepositInitiated"),
+        ("watcher-short-data", (deposit_log(2, amount, B256::ZERO).0, short(31)), "DepositInitiated"),
+        ("watcher-few-topics", (vec![topic], short(32)), "DepositInitiated"),
+        (
+            "watcher-wide-id",
+            (vec![topic, B256::ZERO, B256::ZERO, B256::repeat_byte(255)], short(32)),
+            "DepositInitiated",
+        ),
+        (
+            "watcher-wide-address",
+            (vec![topic, B256::ZERO, B256::repeat_byte(1), B256::ZERO], short(32)),
+            "DepositInitiated",
+        ),
     ];
-    for (name, logs, wanted) in cases {
+    for (name, (topics, data), wanted) in cases {
         let bed = Bed::new().await;
         let mut watching = start(&bed, name, config(Confirmations::Depth(0), 100)).await;
         Bridge::default().deposit(&bed.l1, 5);
         bed.l1.mine();
         watching.read_to(1).await;
-        for (topics, data) in logs {
-            bed.l1.push_log(BRIDGE, topics, data);
-        }
+        bed.l1.push_log(BRIDGE, topics, data);
         bed.l1.mine();
         watching.run.step().await;
         let reason = watching.run.degraded().await;
@@ -436,13 +507,12 @@ async fn logs_that_do_not_fit_are_refused() {
 }
 
 fn after_one() -> Bridge {
-    let mut bridge = Bridge::default();
-    bridge.deposit(&ensemble_l1::mock::MockL1::new(1), 5);
-    bridge
+    after_gwei(5)
 }
 
 fn log(bridge: &Bridge, gwei: u64, block_number: u64, log_index: u64) -> L1Log {
-    let (topics, data) = deposit_log(bridge.id, U256::from(gwei) * U256::from(1_000_000_000_u64), bridge.hash);
+    let (topics, data) =
+        deposit_log(bridge.id, U256::from(gwei) * U256::from(1_000_000_000_u64), bridge.hash);
     L1Log {
         address: BRIDGE,
         topics,
@@ -471,7 +541,10 @@ fn logs_are_sorted_and_sifted() {
     foreign.address = crate::testing::PROPOSER;
     let shuffled = [removed, logs[3].clone(), logs[1].clone(), foreign, logs[0].clone(), logs[2].clone()];
     let deposits = deposits_of(&shuffled, BRIDGE, None).unwrap();
-    assert_eq!(deposits.iter().map(|d| (d.id, d.l1_block)).collect::<Vec<_>>(), [(1, 10), (2, 10), (3, 11), (4, 11)]);
+    assert_eq!(
+        deposits.iter().map(|d| (d.id, d.l1_block)).collect::<Vec<_>>(),
+        [(1, 10), (2, 10), (3, 11), (4, 11)]
+    );
     assert_eq!(deposits[3].rolling_hash, bridge.hash);
 
     // Continued from the middle, and refused when the same log comes twice.

@@ -55,8 +55,11 @@ pub(super) fn deposits_of(
     let mut out = Vec::with_capacity(sorted.len());
     for log in sorted {
         let event = events::DepositInitiated::decode(&log.topics, &log.data)?;
-        let bad =
-            |reason: String| ActorError::BadDeposit { id: event.deposit_id, l1_block: log.block_number, reason };
+        let bad = |reason: String| ActorError::BadDeposit {
+            id: event.deposit_id,
+            l1_block: log.block_number,
+            reason,
+        };
         // Ledger and cursor move together, so no log of a range can be in the ledger already.
         if event.deposit_id <= id {
             return Err(bad(format!("it comes again after deposit {id}; the L1 node repeats itself")));
@@ -121,7 +124,8 @@ impl WatcherWorker {
             // All that was read is gone: begin before the bridge. What the L2 holds is looked at below.
             None => {
                 let origin = BlockTag::Number(self.config.start_block.saturating_sub(1));
-                let block = self.services.l1.block(origin).await?.ok_or(ActorError::NoCommonAncestor(known.len()))?;
+                let block =
+                    self.services.l1.block(origin).await?.ok_or(ActorError::NoCommonAncestor(known.len()))?;
                 Cursor { number: block.number, hash: block.hash }
             }
         };
@@ -173,6 +177,11 @@ impl Worker for WatcherWorker {
             from_block: from,
             to_block: to,
         };
+        // Read before the logs and looked at again after them, together with the cursor: what is still canonical then
+        // was so in between, and so was all that lies below it. Otherwise a reorg came between two questions.
+        let end = if to == target.number { Some(target) } else { l1.block(BlockTag::Number(to)).await? };
+        let Some(end) = end else { return Ok(idle) };
+        let end = Cursor { number: end.number, hash: end.hash };
         let logs = match l1.logs(&filter).await {
             Ok(logs) => logs,
             Err(error @ L1Error::RangeTooLarge { .. }) => {
@@ -180,16 +189,17 @@ impl Worker for WatcherWorker {
             }
             Err(error) => return Err(error.into()),
         };
-        // The hash is read after the logs, and the logs of that very block must carry it: otherwise a reorg came
-        // between the two questions, and the range is read again.
-        let end = if to == target.number { Some(target) } else { l1.block(BlockTag::Number(to)).await? };
-        let Some(end) = end else { return Ok(idle) };
-        if logs.iter().any(|log| log.block_number == to && log.block_hash != end.hash) {
+        let torn = logs.iter().any(|log| log.block_number == to && log.block_hash != end.hash);
+        let moved = match cursor {
+            Some(at) => !self.canonical(at).await?,
+            None => false,
+        };
+        if torn || moved || !self.canonical(end).await? {
             return Err(ActorError::L1Unsteady { block: to });
         }
         let last = store.last_deposit().await?;
         let deposits = deposits_of(&logs, chain.bridge, last.as_ref())?;
-        store.record_l1_range(Cursor { number: end.number, hash: end.hash }, &deposits).await?;
+        store.record_l1_range(end, &deposits).await?;
         self.range.read();
         for deposit in deposits {
             self.out.new_deposit.send(&NewDeposit { deposit });

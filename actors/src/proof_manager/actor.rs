@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, MessageResult, ResponseActFuture,
-    WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, MessageResult, WrapFuture,
 };
 use ensemble_messages::{
     BatchCommitted, BatchVerified, Heartbeat, ProofReady, ProofRejection, Register, RequestWork, SubmitProof,
@@ -55,10 +54,12 @@ impl ProofManager {
         self.reputation.quarantined(prover, config.max_bad_proofs, quarantine, now)
     }
 
+    // `wait`, here and for every use of the store below: while an atomic response is under way nothing else of this
+    // actor is polled, and a frozen look at the store would keep a connection of the pool that everybody shares.
     fn announce(&self, number: u64, ctx: &mut Context<Self>) {
         let desk = self.desk.clone();
         let look = async move { desk.ready(number).await };
-        ctx.spawn(look.into_actor(self).map(|found, actor, _| match found {
+        ctx.wait(look.into_actor(self).map(|found, actor, _| match found {
             Ok(Some(ready)) => actor.out.proof_ready.send(&ready),
             Ok(None) => {}
             Err(error) => actor.seat.degraded(error.to_string()),
@@ -89,7 +90,7 @@ impl Handler<Step> for ProofManager {
         self.seat.enter("Step");
         let desk = self.desk.clone();
         let look = async move { desk.next_ready().await };
-        ctx.spawn(look.into_actor(self).map(|found, actor, ctx| {
+        ctx.wait(look.into_actor(self).map(|found, actor, ctx| {
             match found {
                 Ok(ready) => {
                     actor.seat.healthy();
@@ -168,19 +169,19 @@ impl Handler<RequestWork> for ProofManager {
 }
 
 impl Handler<Heartbeat> for ProofManager {
-    type Result = ResponseActFuture<Self, bool>;
+    type Result = AtomicResponse<Self, bool>;
 
     fn handle(&mut self, message: Heartbeat, _: &mut Self::Context) -> Self::Result {
         self.seat.enter("Heartbeat");
         let desk = self.desk.clone();
         let work = async move { desk.prolong(message.lease).await };
-        Box::pin(work.into_actor(self).map(|result, actor, _| {
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(|result, actor, _| {
             // When the store cannot be asked the prover goes on: its proof is looked at anyway.
             result.unwrap_or_else(|error| {
                 actor.seat.degraded(error.to_string());
                 true
             })
-        }))
+        })))
     }
 }
 
@@ -198,14 +199,14 @@ impl Handler<SubmitProof> for ProofManager {
             }
             let reply = desk.accept(&message.proof, &name).await;
             if let Ok(SubmitReply::Rejected(_)) = &reply
-                && let Err(error) = desk.services.store.remove_lease(lease).await
+                && let Err(error) = desk.give_back(lease, &name).await
             {
                 tracing::warn!(%error, "the lease of a rejected proof runs on until it expires");
             }
             (name, reply)
         };
-        AtomicResponse::new(Box::pin(work.into_actor(self).map(move |(name, reply), actor: &mut Self, ctx| {
-            match reply {
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(
+            move |(name, reply), actor: &mut Self, ctx| match reply {
                 Ok(SubmitReply::Rejected(why)) => {
                     tracing::warn!(batch = number, %kind, prover = name, %why, "proof refused");
                     let bad = !matches!(why, ProofRejection::Quarantined | ProofRejection::NotWanted);
@@ -223,7 +224,7 @@ impl Handler<SubmitProof> for ProofManager {
                     actor.seat.degraded(error.to_string());
                     SubmitReply::RetryLater { retry_after_ms: RETRY_MS }
                 }
-            }
-        })))
+            },
+        )))
     }
 }

@@ -51,7 +51,13 @@ impl Reputation {
     }
 
     /// Whether a prover is not listened to now. A quarantine that is over is forgotten.
-    pub(super) fn quarantined(&mut self, prover: &str, max_bad: u32, quarantine_ms: u64, now_ms: u64) -> bool {
+    pub(super) fn quarantined(
+        &mut self,
+        prover: &str,
+        max_bad: u32,
+        quarantine_ms: u64,
+        now_ms: u64,
+    ) -> bool {
         let Some((count, at)) = self.bad.get(prover).copied() else { return false };
         if now_ms.saturating_sub(at) >= quarantine_ms {
             self.bad.remove(prover);

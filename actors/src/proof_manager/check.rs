@@ -43,8 +43,9 @@ impl ProofCheck for AttestationCheck {
     }
 
     fn check(&self, proof: &BatchProof) -> Result<(), String> {
-        let signer = attestation::recover(&self.domain, proof.program_key, &proof.public_values, &proof.proof)
-            .map_err(|e| e.to_string())?;
+        let signer =
+            attestation::recover(&self.domain, proof.program_key, &proof.public_values, &proof.proof)
+                .map_err(|e| e.to_string())?;
         if self.attesters.contains(&signer) {
             Ok(())
         } else {

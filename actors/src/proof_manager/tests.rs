@@ -1,1 +1,554 @@
-//! Tests of the component with real actors.
+//! Tests of the component with a real actor, a real store and real attestations.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use alloy_primitives::{Address, B256, Bytes};
+use ensemble_batch::{ProgramKey, PublicValues};
+use ensemble_messages::{
+    BatchCommitted, BatchProof, BatchVerified, Heartbeat, LeaseId, ProofReady, ProofRejection,
+    ProverIdentity, ProverType, Register, RequestWork, SessionId, SubmitProof, SubmitReply, Work, WorkReply,
+};
+use ensemble_prover::{
+    attestation::{self, AttestationDomain, AttestationKey},
+    protocol::decode_input,
+};
+use ensemble_store::BatchRecord;
+use ensemble_supervision::{CallError, faults};
+use futures::future::join_all;
+use tokio::sync::mpsc::Receiver;
+
+use super::{AttestationCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets};
+use crate::{
+    Step,
+    testing::{Bed, L1_CHAIN, Running, next, run, tap},
+};
+
+const LEASE_MS: u64 = 60_000;
+const QUARANTINE_MS: u64 = 600_000;
+
+struct Managing {
+    run: Running<ProofManager>,
+    ready: Receiver<ProofReady>,
+    key: AttestationKey,
+    domain: AttestationDomain,
+    genesis: B256,
+    program: ProgramKey,
+}
+
+fn key(n: u8) -> AttestationKey {
+    AttestationKey::from_bytes(&B256::with_last_byte(n).0).unwrap()
+}
+
+fn domain() -> AttestationDomain {
+    AttestationDomain { l1_chain_id: L1_CHAIN, verifying_contract: Address::repeat_byte(0xaa) }
+}
+
+fn attestation(bed: &Bed) -> AttestationCheck {
+    AttestationCheck {
+        domain: domain(),
+        attesters: BTreeSet::from([key(1).address()]),
+        program_key: bed.services.chain.exec_program_key(),
+    }
+}
+
+fn config(checks: Vec<Arc<dyn ProofCheck>>) -> ProofManagerConfig {
+    ProofManagerConfig {
+        checks,
+        lease: Duration::from_millis(LEASE_MS),
+        idle_retry: Duration::from_millis(1234),
+        max_bad_proofs: 2,
+        quarantine: Duration::from_millis(QUARANTINE_MS),
+        max_input_bytes: 1_000_000,
+    }
+}
+
+async fn start_with(bed: &Bed, name: &str, config: ProofManagerConfig) -> Managing {
+    let (proof_ready, ready) = tap();
+    let (config, out) = (Arc::new(config), Arc::new(ProofManagerOutlets { proof_ready }));
+    let services = bed.services.clone();
+    let run = run(name, move |seat| {
+        ProofManager::new(seat, Arc::clone(&config), services.clone(), Arc::clone(&out))
+    })
+    .await;
+    Managing {
+        run,
+        ready,
+        key: key(1),
+        domain: domain(),
+        genesis: bed.services.chain.genesis_header.hash(),
+        program: bed.services.chain.exec_program_key(),
+    }
+}
+
+async fn start(bed: &Bed, name: &str) -> Managing {
+    start_with(bed, name, config(vec![Arc::new(attestation(bed))])).await
+}
+
+fn prover(name: &str) -> ProverIdentity {
+    ProverIdentity { name: name.to_owned(), peer: "127.0.0.1:9".to_owned(), prover_type: ProverType::Exec }
+}
+
+impl Managing {
+    async fn request(&self, name: &str) -> WorkReply {
+        let message = RequestWork { session: SessionId(1), prover: prover(name) };
+        loop {
+            // As the session does: asking again is harmless.
+            match self.run.handle.call(message.clone()).await {
+                Ok(reply) => return reply,
+                Err(CallError::Closed { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    async fn work(&self, name: &str) -> Work {
+        match self.request(name).await {
+            WorkReply::Work(work) => work,
+            other => panic!("{name} got {other:?}"),
+        }
+    }
+
+    async fn submit(&self, name: &str, lease: LeaseId, proof: &BatchProof) -> SubmitReply {
+        let message =
+            SubmitProof { session: SessionId(1), prover: prover(name), lease, proof: proof.clone() };
+        loop {
+            match self.run.handle.call(message.clone()).await {
+                Ok(reply) => return reply,
+                Err(CallError::Closed { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    async fn alive(&self, lease: LeaseId) -> bool {
+        self.run.handle.call(Heartbeat { session: SessionId(1), lease }).await.unwrap()
+    }
+
+    /// A good proof.
+    fn proof(&self, batch: &BatchRecord) -> BatchProof {
+        let values = PublicValues { from: batch.header.parent_hash, to: batch.header.hash() };
+        self.signed(&self.key, batch.header.number, values, self.program)
+    }
+
+    fn signed(
+        &self,
+        key: &AttestationKey,
+        batch_number: u64,
+        public_values: PublicValues,
+        program_key: ProgramKey,
+    ) -> BatchProof {
+        let signature = attestation::sign(key, &self.domain, program_key, &public_values);
+        BatchProof {
+            prover_type: ProverType::Exec,
+            batch_number,
+            public_values,
+            program_key,
+            proof: Bytes::from(signature.to_vec()),
+        }
+    }
+}
+
+fn idle() -> WorkReply {
+    WorkReply::Idle { retry_after_ms: 1234 }
+}
+
+// ----------------------------------------------------------------------------------------------------------- leases
+
+/// Each batch is with one prover; the input has all that the program needs.
+#[actix::test]
+async fn batches_are_leased_in_order() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-order").await;
+    assert_eq!(managing.request("a").await, idle());
+    let (one, two) = (bed.batch().await, bed.batch().await);
+    let work = managing.work("a").await;
+    assert_eq!((work.batch_number, work.lease_ms), (1, LEASE_MS));
+    let input = decode_input(&work.input).unwrap();
+    assert_eq!((input.parent.hash(), input.parent_block), (managing.genesis, 0));
+    assert_eq!((input.sealed_at, input.da_payload), (one.header.sealed_at, one.payload.clone()));
+    assert_eq!(input.witnesses, [Bytes::from_static(b"{\"block\":1}")]);
+    assert_eq!(input.chain_config, Bytes::from_static(b"{}"));
+    let second = managing.work("b").await;
+    assert_eq!(second.batch_number, 2);
+    assert_eq!(decode_input(&second.input).unwrap().parent.hash(), two.header.parent_hash);
+    assert_eq!(managing.request("c").await, idle());
+    // A prover that lost its connection gets its batch again.
+    assert_eq!(managing.work("a").await.batch_number, 1);
+    managing.run.stop().await;
+}
+
+/// A lease that runs out by the clock frees the batch; a heartbeat prolongs it; a lost one is said to be lost.
+#[actix::test]
+async fn leases_run_out_by_the_clock() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-expiry").await;
+    bed.batch().await;
+    let lease = managing.work("a").await.lease;
+    bed.clock.advance(LEASE_MS - 1);
+    assert_eq!(managing.request("b").await, idle());
+    assert!(managing.alive(lease).await);
+    bed.clock.advance(LEASE_MS - 1);
+    assert_eq!(managing.request("b").await, idle(), "prolonged");
+    bed.clock.advance(1);
+    let taken = managing.work("b").await;
+    assert_eq!(taken.batch_number, 1);
+    assert!(!managing.alive(lease).await, "it is with b now");
+    assert!(managing.alive(taken.lease).await);
+    assert!(!managing.alive(LeaseId(999)).await);
+    managing.run.stop().await;
+}
+
+/// A restart keeps leases and proofs.
+#[actix::test]
+async fn a_restart_keeps_leases_and_proofs() {
+    let mut bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-restart").await;
+    let batches = [bed.batch().await, bed.batch().await];
+    let first = managing.work("a").await;
+    let second = managing.work("b").await;
+    assert_eq!(managing.submit("b", second.lease, &managing.proof(&batches[1])).await, SubmitReply::Accepted);
+    managing.run.restart().await;
+    assert!(managing.alive(first.lease).await);
+    assert_eq!(managing.request("c").await, idle());
+    managing.run.stop().await;
+
+    bed.reopen_store().await;
+    let managing = start(&bed, "manager-restart").await;
+    assert_eq!(managing.request("c").await, idle());
+    assert_eq!(managing.submit("a", first.lease, &managing.proof(&batches[0])).await, SubmitReply::Accepted);
+    assert_eq!(
+        managing.submit("b", second.lease, &managing.proof(&batches[1])).await,
+        SubmitReply::Duplicate
+    );
+    managing.run.stop().await;
+}
+
+/// Many provers ask at once: no batch is handed out twice, and all are handed out.
+#[actix::test]
+async fn concurrent_requests_never_get_the_same_batch() {
+    let bed = Bed::new().await;
+    for _ in 0..20 {
+        bed.batch().await;
+    }
+    let managing = start(&bed, "manager-crowd").await;
+    let names: Vec<String> = (0..40).map(|n| format!("prover {n}")).collect();
+    let replies = join_all(names.iter().map(|name| managing.request(name))).await;
+    let mut given = Vec::new();
+    let mut idlers = 0;
+    for reply in replies {
+        match reply {
+            WorkReply::Work(work) => given.push(work.batch_number),
+            WorkReply::Idle { .. } => idlers += 1,
+            other @ WorkReply::Refused { .. } => panic!("{other:?}"),
+        }
+    }
+    given.sort_unstable();
+    assert_eq!((given, idlers), ((1..=20).collect::<Vec<_>>(), 20));
+    let leases = bed.store().leases().await.unwrap();
+    assert_eq!(leases.iter().map(|l| l.id).collect::<BTreeSet<_>>().len(), 20);
+    managing.run.stop().await;
+}
+
+/// A crowd of messages, each of which looks into the store, does not use up the connections that all components share.
+#[actix::test]
+async fn a_crowd_leaves_the_store_to_others() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-store").await;
+    let mut batches = Vec::new();
+    for _ in 0..30 {
+        batches.push(bed.batch().await);
+    }
+    let prover = |n: usize| format!("prover {}", n % 5);
+    let proofs = batches.iter().enumerate().map(|(n, batch)| {
+        let managing = &managing;
+        async move {
+            managing.request(&prover(n)).await;
+            let reply = managing.submit(&prover(n), LeaseId(1), &managing.proof(batch)).await;
+            assert_eq!(reply, SubmitReply::Accepted);
+            managing.alive(LeaseId(1)).await;
+            managing.request(&prover(n)).await;
+        }
+    });
+    let others = (0..300).map(|_| async { assert!(bed.store().cursor().await.unwrap().is_none()) });
+    futures::join!(join_all(proofs), join_all(others));
+    assert_eq!(bed.store().batches_without_proof(ProverType::Exec, 100).await.unwrap(), [] as [u64; 0]);
+    assert_eq!(managing.run.status().state, ensemble_supervision::ComponentState::Running);
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-8: whatever message a panic comes at, every batch gets its proof, once, and all are announced.
+#[actix::test]
+async fn a_panic_at_any_message_loses_no_proof() {
+    let bed = Bed::new().await;
+    let name = "manager-panics";
+    let managing = start(&bed, name).await;
+    let mut batches = Vec::new();
+    for nth in 1..=8 {
+        faults::arm(name, nth);
+        batches.push(bed.batch().await);
+        // Whichever of these the fault strikes, the prover does it again.
+        let mut accepted = 0;
+        while faults::armed().iter().any(|f| f.component == name) || accepted == 0 {
+            if let WorkReply::Work(work) = managing.request("a").await {
+                let batch = &batches[usize::try_from(work.batch_number).unwrap() - 1];
+                let reply = managing.submit("a", work.lease, &managing.proof(batch)).await;
+                assert!(matches!(reply, SubmitReply::Accepted | SubmitReply::Duplicate), "{reply:?}");
+                accepted += 1;
+            }
+        }
+    }
+    assert!(managing.run.status().failures >= 8);
+    for batch in &batches {
+        let stored = bed.store().proofs_of(batch.header.number).await.unwrap();
+        assert_eq!(stored.len(), 1);
+        assert_eq!(stored[0].proof, managing.proof(batch));
+    }
+    assert!(bed.store().leases().await.unwrap().is_empty());
+    managing.run.stop().await;
+}
+
+// ----------------------------------------------------------------------------------------------------------- checks
+
+/// What the store held when the check ran, and when.
+#[derive(Debug)]
+struct SlowCheck {
+    inner: AttestationCheck,
+    looked: AtomicU64,
+    seen: Mutex<BTreeMap<u64, u64>>,
+}
+
+impl ProofCheck for SlowCheck {
+    fn prover_type(&self) -> ProverType {
+        ProverType::Exec
+    }
+
+    fn program_key(&self) -> ProgramKey {
+        self.inner.program_key
+    }
+
+    fn check(&self, proof: &BatchProof) -> Result<(), String> {
+        let nth = self.looked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.seen.lock().unwrap().insert(proof.batch_number, nth);
+        self.inner.check(proof)
+    }
+}
+
+/// SEQ-INV-6: a proof is acknowledged after it was checked and stored: at the acknowledgement a new process finds it.
+#[actix::test]
+async fn an_acknowledged_proof_is_checked_and_stored() {
+    let bed = Bed::new().await;
+    let check =
+        Arc::new(SlowCheck { inner: attestation(&bed), looked: AtomicU64::new(0), seen: Mutex::default() });
+    let mut managing =
+        start_with(&bed, "manager-ack", config(vec![Arc::<SlowCheck>::clone(&check) as Arc<dyn ProofCheck>]))
+            .await;
+    let batch = bed.batch().await;
+    let work = managing.work("a").await;
+    assert_eq!(managing.submit("a", work.lease, &managing.proof(&batch)).await, SubmitReply::Accepted);
+    let other = ensemble_store::Store::open(&bed.path()).await.unwrap();
+    let stored = other.proofs_of(1).await.unwrap();
+    assert_eq!((stored.len(), stored[0].prover.as_str()), (1, "a"));
+    assert_eq!(stored[0].proof, managing.proof(&batch));
+    assert_eq!(*check.seen.lock().unwrap(), BTreeMap::from([(1, 1)]));
+    other.close().await;
+    let told = next(&mut managing.ready).await;
+    assert_eq!((told.batch_number, told.prover_types), (1, vec![ProverType::Exec]));
+    assert!(bed.store().leases().await.unwrap().is_empty());
+
+    // Again: recognised, changed nothing.
+    let mut other_bytes = managing.proof(&batch);
+    other_bytes.prover_type = ProverType::Exec;
+    assert_eq!(managing.submit("b", LeaseId(77), &other_bytes).await, SubmitReply::Duplicate);
+    assert_eq!(bed.store().proofs_of(1).await.unwrap()[0].prover, "a");
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-6, SEQ-INV-7: whatever is wrong with a proof, it is refused with the reason, not stored, and the batch is
+/// free for others at once.
+#[actix::test]
+async fn bad_proofs_are_refused_and_the_batch_is_free() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-bad").await;
+    let (one, two) = (bed.batch().await, bed.batch().await);
+    let good = managing.proof(&one);
+    let values = good.public_values;
+    let other_values = managing.proof(&two).public_values;
+    let other_program = ProgramKey(B256::repeat_byte(1));
+    let mut flipped = good.clone();
+    let mut bytes = flipped.proof.to_vec();
+    bytes[40] ^= 1;
+    flipped.proof = bytes.into();
+    let cut = BatchProof { proof: Bytes::from_static(&[1; 64]), ..good.clone() };
+    let other_kind = BatchProof { prover_type: ProverType::Sp1, ..good.clone() };
+    let other_number = BatchProof { batch_number: 2, ..good.clone() };
+    let no_batch = BatchProof { batch_number: 77, ..good.clone() };
+    let wrong_values = ProofRejection::WrongPublicValues { expected: values, got: other_values };
+    let other_batch = ProofRejection::WrongPublicValues { expected: other_values, got: values };
+    let wrong_program = ProofRejection::WrongProgram { expected: managing.program, got: other_program };
+    let cases: Vec<(&str, BatchProof, Option<ProofRejection>)> = vec![
+        ("values", managing.signed(&key(1), 1, other_values, managing.program), Some(wrong_values)),
+        ("program", managing.signed(&key(1), 1, values, other_program), Some(wrong_program)),
+        ("stranger", managing.signed(&key(2), 1, values, managing.program), None),
+        ("flipped", flipped, None),
+        ("cut", cut, None),
+        ("kind", other_kind, Some(ProofRejection::NotWanted)),
+        ("number", other_number, Some(other_batch)),
+        ("no-batch", no_batch, Some(ProofRejection::NotWanted)),
+    ];
+    for (name, proof, wanted) in cases {
+        let work = managing.work(name).await;
+        assert_eq!(work.batch_number, 1, "{name}: free again after the one before");
+        let reply = managing.submit(name, work.lease, &proof).await;
+        match wanted {
+            Some(why) => assert_eq!(reply, SubmitReply::Rejected(why), "{name}"),
+            None => {
+                assert!(
+                    matches!(&reply, SubmitReply::Rejected(ProofRejection::Invalid(_))),
+                    "{name}: {reply:?}"
+                );
+            }
+        }
+        assert!(bed.store().proofs_of(1).await.unwrap().is_empty(), "{name}");
+    }
+    let work = managing.work("good").await;
+    assert_eq!(managing.submit("good", work.lease, &good).await, SubmitReply::Accepted);
+    assert_eq!(managing.run.status().restarts, 0);
+    managing.run.stop().await;
+}
+
+/// A rejected proof ends the lease it came with only if that is the prover's own.
+#[actix::test]
+async fn a_bad_proof_does_not_end_the_lease_of_another() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-foreign-lease").await;
+    let batch = bed.batch().await;
+    let work = managing.work("honest").await;
+    let mut bad = managing.proof(&batch);
+    bad.public_values.to = B256::ZERO;
+    let reply = managing.submit("liar", work.lease, &bad).await;
+    assert!(matches!(reply, SubmitReply::Rejected(_)), "{reply:?}");
+    assert!(managing.alive(work.lease).await);
+    assert_eq!(managing.request("liar").await, idle());
+    managing.run.stop().await;
+}
+
+/// A prover that hands in bad proofs is not listened to for a while; others are.
+#[actix::test]
+async fn bad_provers_go_into_quarantine() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-quarantine").await;
+    let batch = bed.batch().await;
+    let mut bad = managing.proof(&batch);
+    bad.public_values.to = B256::ZERO;
+    for _ in 0..2 {
+        let work = managing.work("liar").await;
+        let reply = managing.submit("liar", work.lease, &bad).await;
+        assert!(
+            matches!(reply, SubmitReply::Rejected(ProofRejection::WrongPublicValues { .. })),
+            "{reply:?}"
+        );
+    }
+    let good = managing.proof(&batch);
+    let quarantined = SubmitReply::Rejected(ProofRejection::Quarantined);
+    assert_eq!(managing.submit("liar", LeaseId(1), &good).await, quarantined, "not even a good one");
+    assert!(matches!(managing.request("liar").await, WorkReply::Refused { .. }));
+    let register = |name: &str| Register { session: SessionId(1), prover: prover(name) };
+    assert!(managing.run.handle.call(register("liar")).await.unwrap().is_err());
+    managing.run.handle.call(register("honest")).await.unwrap().unwrap();
+    assert_eq!(managing.work("honest").await.batch_number, 1);
+    bed.clock.advance(QUARANTINE_MS);
+    managing.run.handle.call(register("liar")).await.unwrap().unwrap();
+    assert_eq!(managing.submit("liar", LeaseId(1), &good).await, SubmitReply::Accepted);
+    managing.run.stop().await;
+}
+
+#[actix::test]
+async fn provers_of_other_kinds_are_turned_away() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-kinds").await;
+    let prover = ProverIdentity { prover_type: ProverType::Pico, ..prover("p") };
+    let reply = managing.run.handle.call(Register { session: SessionId(1), prover }).await.unwrap();
+    assert_eq!(reply, Err("no pico proofs are wanted here".to_owned()));
+    managing.run.stop().await;
+}
+
+/// A check that panics costs the submission, not the component.
+#[actix::test]
+async fn a_check_that_panics_is_survived() {
+    #[derive(Debug)]
+    struct Panics;
+    impl ProofCheck for Panics {
+        fn prover_type(&self) -> ProverType {
+            ProverType::Exec
+        }
+        fn program_key(&self) -> ProgramKey {
+            ProgramKey(B256::ZERO)
+        }
+        fn check(&self, _: &BatchProof) -> Result<(), String> {
+            panic!("a bug in a verifier")
+        }
+    }
+    let bed = Bed::new().await;
+    let mut managing = start_with(&bed, "manager-check-panics", config(vec![Arc::new(Panics)])).await;
+    let batch = bed.batch().await;
+    let proof = BatchProof { program_key: ProgramKey(B256::ZERO), ..managing.proof(&batch) };
+    let reply = managing.submit("a", LeaseId(1), &proof).await;
+    assert!(matches!(reply, SubmitReply::RetryLater { .. }), "{reply:?}");
+    let reason = managing.run.degraded().await;
+    assert!(reason.contains("background task"), "{reason}");
+    assert!(bed.store().proofs_of(1).await.unwrap().is_empty());
+    assert_eq!(managing.run.status().restarts, 0);
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-11: an input larger than the limit is not sent; the reason is shown.
+#[actix::test]
+async fn an_input_too_large_is_reported() {
+    let bed = Bed::new().await;
+    let mut config = config(vec![Arc::new(attestation(&bed))]);
+    config.max_input_bytes = 100;
+    let mut managing = start_with(&bed, "manager-large-input", config).await;
+    bed.batch().await;
+    assert!(matches!(managing.request("a").await, WorkReply::Idle { .. }));
+    let reason = managing.run.degraded().await;
+    assert!(reason.contains("input of batch 1"), "{reason}");
+    assert!(bed.store().leases().await.unwrap().is_empty(), "nobody holds it");
+    managing.run.stop().await;
+}
+
+// ----------------------------------------------------------------------------------------------------- announcements
+
+/// Proofs are announced when they are complete, when the batch is committed, when its turn comes, and after a start.
+#[actix::test]
+async fn complete_proofs_are_announced() {
+    let bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-announce").await;
+    let batches = [bed.batch().await, bed.batch().await];
+    for batch in &batches {
+        let work = managing.work("a").await;
+        managing.submit("a", work.lease, &managing.proof(batch)).await;
+        assert_eq!(next(&mut managing.ready).await.batch_number, batch.header.number);
+    }
+    let committed = BatchCommitted { number: 2, last_block: 2, transaction: None };
+    managing.run.handle.tell(committed).await.unwrap();
+    while next(&mut managing.ready).await.batch_number != 2 {}
+    bed.store().mark_verified(1, None).await.unwrap();
+    let verified = BatchVerified { number: 1, last_block: 1, transaction: None };
+    managing.run.handle.tell(verified).await.unwrap();
+    while next(&mut managing.ready).await.batch_number != 2 {}
+    managing.run.restart().await;
+    while next(&mut managing.ready).await.batch_number != 2 {}
+    // What is verified is not announced any more.
+    bed.store().mark_verified(2, None).await.unwrap();
+    managing.run.handle.call(Step).await.unwrap();
+    managing.run.stop().await;
+}

@@ -34,7 +34,9 @@ impl Desk {
             return Ok(self.services.chain.genesis_header.clone());
         }
         let parent = self.services.store.batch(batch.header.number - 1).await?;
-        Ok(parent.ok_or_else(|| ActorError::Batch(format!("batch {} is missing", batch.header.number - 1)))?.header)
+        Ok(parent
+            .ok_or_else(|| ActorError::Batch(format!("batch {} is missing", batch.header.number - 1)))?
+            .header)
     }
 
     /// What every proof of a batch must prove.
@@ -63,7 +65,11 @@ impl Desk {
     }
 
     /// Leases a batch to a prover. The caller makes sure that only one request runs at a time.
-    pub(super) async fn assign(&self, prover_type: ProverType, prover: &str) -> Result<Option<Work>, ActorError> {
+    pub(super) async fn assign(
+        &self,
+        prover_type: ProverType,
+        prover: &str,
+    ) -> Result<Option<Work>, ActorError> {
         let store = &self.services.store;
         let open = store.batches_without_proof(prover_type, OPEN_BATCHES).await?;
         if open.is_empty() {
@@ -71,13 +77,28 @@ impl Desk {
         }
         let leases = store.leases().await?;
         let now = self.services.clock.unix_ms();
-        let Some(number) = assignment::choose(&open, &leases, prover_type, prover, now) else { return Ok(None) };
+        let Some(number) = assignment::choose(&open, &leases, prover_type, prover, now) else {
+            return Ok(None);
+        };
         let Some(batch) = store.batch(number).await? else { return Ok(None) };
         let input = self.input(&batch).await?;
         let lease = store.insert_lease(number, prover_type, prover, self.lease_until()).await?;
         tracing::info!(batch = number, %prover_type, prover, bytes = input.len(), "batch given to a prover");
         let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
         Ok(Some(Work { lease, batch_number: number, lease_ms, input }))
+    }
+
+    /// Ends a lease of this prover; a lease of another one stays.
+    pub(super) async fn give_back(
+        &self,
+        lease: ensemble_messages::LeaseId,
+        prover: &str,
+    ) -> Result<(), ActorError> {
+        let store = &self.services.store;
+        if store.leases().await?.iter().any(|l| l.id == lease && l.prover == prover) {
+            store.remove_lease(lease).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn prolong(&self, lease: ensemble_messages::LeaseId) -> Result<bool, ActorError> {
@@ -111,7 +132,11 @@ impl Desk {
         if let Err(why) = verdict {
             return rejected(ProofRejection::Invalid(why));
         }
-        Ok(if store.insert_proof(proof, prover).await? { SubmitReply::Accepted } else { SubmitReply::Duplicate })
+        Ok(if store.insert_proof(proof, prover).await? {
+            SubmitReply::Accepted
+        } else {
+            SubmitReply::Duplicate
+        })
     }
 
     /// The batch, when all its proofs are there and it is not verified yet.
@@ -129,8 +154,12 @@ impl Desk {
 
     /// The first batch that is not verified, when its proofs are all there.
     pub(super) async fn next_ready(&self) -> Result<Option<ProofReady>, ActorError> {
-        let verified =
-            self.services.store.last_batch_at_least(BatchStatus::Verified).await?.map_or(0, |b| b.header.number);
+        let verified = self
+            .services
+            .store
+            .last_batch_at_least(BatchStatus::Verified)
+            .await?
+            .map_or(0, |b| b.header.number);
         self.ready(verified + 1).await
     }
 }

@@ -8,7 +8,7 @@ use ensemble_supervision::{Component, Seat, supervised};
 
 use super::{
     ProofSenderConfig, ProofSenderOutlets,
-    worker::{ProofSenderWorker, Inbox},
+    worker::{Inbox, ProofSenderWorker},
 };
 use crate::{
     Services,

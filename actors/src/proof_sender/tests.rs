@@ -1,1 +1,317 @@
-//! Tests of the component with real actors.
+//! Tests of the component with a real actor, a real store, a mocked L1 and a mocked L1Sender.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::{B256, Bytes};
+use ensemble_batch::{ProgramKey, PublicValues};
+use ensemble_contracts::calls;
+use ensemble_l1::mock::Method;
+use ensemble_messages::{
+    BatchCommitted, BatchProof, BatchVerified, IntentKind, ProofReady, ProverType, SendReply, SenderRole,
+    TxConfirmed, TxFailed, TxIntent,
+};
+use ensemble_store::{BatchRecord, BatchStatus};
+use ensemble_supervision::{ExitReason, faults};
+use tokio::sync::mpsc::Receiver;
+
+use super::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
+use crate::testing::{Bed, FakeSender, PROPOSER, Proposer, Running, next, run, tap, unreachable_l1, until};
+
+struct Verifying {
+    run: Running<ProofSender>,
+    asked: Receiver<TxIntent>,
+    sender: FakeSender,
+    verified: Receiver<BatchVerified>,
+    proposer: Proposer,
+}
+
+async fn start(bed: &Bed, name: &str, proofs: &[ProverType]) -> Verifying {
+    let (sender, asked) = FakeSender::new();
+    let (batch_verified, verified) = tap();
+    let out = Arc::new(ProofSenderOutlets { sender: sender.outlet(), batch_verified });
+    let proposer = Proposer::on(&bed.l1);
+    let config = ProofSenderConfig { proofs: proofs.to_vec(), poll: Duration::from_secs(3600) };
+    let services = bed.services.clone();
+    let run =
+        run(name, move |seat| ProofSender::new(seat, config.clone(), services.clone(), Arc::clone(&out)))
+            .await;
+    Verifying { run, asked, sender, verified, proposer }
+}
+
+impl Verifying {
+    /// Has a whole step done, from the look at L1 to the end.
+    async fn whole_step(&self, bed: &Bed) {
+        // The first may be under way already; the second begins after it.
+        for _ in 0..2 {
+            let looks = bed.l1.requests(Method::Call);
+            self.run.step().await;
+            until("a look at L1", || async { bed.l1.requests(Method::Call) > looks }).await;
+        }
+        self.run.handle.call(crate::Step).await.unwrap();
+    }
+}
+
+fn proof(batch_number: u64, prover_type: ProverType) -> BatchProof {
+    BatchProof {
+        prover_type,
+        batch_number,
+        public_values: PublicValues { from: B256::ZERO, to: B256::ZERO },
+        program_key: ProgramKey(B256::ZERO),
+        proof: Bytes::from(format!("{prover_type} proof of {batch_number}").into_bytes()),
+    }
+}
+
+async fn prove(bed: &Bed, number: u64, kind: ProverType) {
+    assert!(bed.store().insert_proof(&proof(number, kind), "p").await.unwrap());
+}
+
+/// Batches in the store, all of them committed.
+async fn committed(bed: &Bed, count: u64) -> Vec<BatchRecord> {
+    let mut out = Vec::new();
+    for _ in 0..count {
+        let batch = bed.batch().await;
+        bed.store().mark_committed(batch.header.number, None).await.unwrap();
+        out.push(batch);
+    }
+    out
+}
+
+fn wanted(batch: &BatchRecord, kinds: &[ProverType], id: &TxIntent) -> TxIntent {
+    let number = batch.header.number;
+    let proofs: Vec<Bytes> = kinds.iter().map(|kind| proof(number, *kind).proof).collect();
+    TxIntent {
+        id: id.id.clone(),
+        role: SenderRole::Prover,
+        kind: IntentKind::VerifyBatches { last: number },
+        to: PROPOSER,
+        data: calls::verify_batches(&batch.header, &proofs),
+        blobs: 0,
+    }
+}
+
+fn ready(batch_number: u64) -> ProofReady {
+    ProofReady { batch_number, prover_types: vec![] }
+}
+
+/// SEQ-INV-7: nothing is verified before it is committed and every proof is there; the proofs go in the contract's
+/// order, whatever order they came in.
+#[actix::test]
+async fn waits_for_commit_and_all_proofs() {
+    let bed = Bed::new().await;
+    let kinds = [ProverType::Risc0, ProverType::Exec];
+    let batch = bed.batch().await;
+    let mut verifying = start(&bed, "proofs-wait", &kinds).await;
+    prove(&bed, 1, ProverType::Exec).await;
+    prove(&bed, 1, ProverType::Sp1).await;
+    verifying.run.handle.tell(ready(1)).await.unwrap();
+    verifying.whole_step(&bed).await;
+    prove(&bed, 1, ProverType::Risc0).await;
+    verifying.run.handle.tell(ready(1)).await.unwrap();
+    verifying.whole_step(&bed).await;
+    assert!(verifying.asked.try_recv().is_err(), "it is not committed");
+    bed.store().mark_committed(1, None).await.unwrap();
+    let told = BatchCommitted { number: 1, last_block: 1, transaction: None };
+    verifying.run.handle.tell(told).await.unwrap();
+    let intent = next(&mut verifying.asked).await;
+    assert_eq!(intent, wanted(&batch, &kinds, &intent));
+    verifying.whole_step(&bed).await;
+    assert!(verifying.asked.try_recv().is_err(), "asked for once");
+    verifying.run.stop().await;
+}
+
+/// SEQ-INV-7: a committed batch that lacks one proof waits for it.
+#[actix::test]
+async fn a_missing_proof_is_waited_for() {
+    let bed = Bed::new().await;
+    let kinds = [ProverType::Exec, ProverType::Sp1];
+    committed(&bed, 1).await;
+    let mut verifying = start(&bed, "proofs-missing", &kinds).await;
+    prove(&bed, 1, ProverType::Exec).await;
+    verifying.whole_step(&bed).await;
+    assert!(verifying.asked.try_recv().is_err());
+    prove(&bed, 1, ProverType::Sp1).await;
+    verifying.run.handle.tell(ready(1)).await.unwrap();
+    next(&mut verifying.asked).await;
+    verifying.run.stop().await;
+}
+
+/// Batches are verified in order, though the later one is proven first.
+#[actix::test]
+async fn batches_are_verified_in_order() {
+    let bed = Bed::new().await;
+    let batches = committed(&bed, 3).await;
+    let mut verifying = start(&bed, "proofs-order", &[ProverType::Exec]).await;
+    for number in [3, 2] {
+        prove(&bed, number, ProverType::Exec).await;
+        verifying.run.handle.tell(ready(number)).await.unwrap();
+    }
+    verifying.whole_step(&bed).await;
+    assert!(verifying.asked.try_recv().is_err(), "batch 1 comes first");
+    prove(&bed, 1, ProverType::Exec).await;
+    verifying.run.handle.tell(ready(1)).await.unwrap();
+    for batch in &batches {
+        let number = batch.header.number;
+        let intent = next(&mut verifying.asked).await;
+        assert_eq!(intent, wanted(batch, &[ProverType::Exec], &intent));
+        let transaction = B256::with_last_byte(u8::try_from(number).unwrap());
+        bed.store().put_intent(&intent).await.unwrap();
+        bed.store().confirm_intent(&intent.id, transaction).await.unwrap();
+        verifying.proposer.verify(number);
+        let told =
+            TxConfirmed { id: intent.id, kind: intent.kind, transaction, l1_block: number, gas_used: 1 };
+        verifying.run.handle.tell(told).await.unwrap();
+        let told = next(&mut verifying.verified).await;
+        assert_eq!((told.number, told.last_block, told.transaction), (number, number, Some(transaction)));
+        let stored = bed.store().batch(number).await.unwrap().unwrap();
+        assert_eq!((stored.status, stored.verify_tx), (BatchStatus::Verified, Some(transaction)));
+        let pruned = || async { bed.store().block_extras(number).await.unwrap().unwrap().witness.is_empty() };
+        until("the witness is not needed any more", pruned).await;
+    }
+    assert!(bed.store().batches_at(BatchStatus::Committed).await.unwrap().is_empty());
+    verifying.run.stop().await;
+}
+
+/// SEQ-INV-8: whatever message a panic comes at, the same bytes are asked for again and every batch is verified.
+#[actix::test]
+async fn a_panic_at_any_message_loses_nothing() {
+    let bed = Bed::new().await;
+    let name = "proofs-panics";
+    let batches = committed(&bed, 5).await;
+    let mut verifying = start(&bed, name, &[ProverType::Exec]).await;
+    for batch in &batches {
+        let number = batch.header.number;
+        faults::arm(name, number);
+        prove(&bed, number, ProverType::Exec).await;
+        for _ in 0..number {
+            verifying.run.handle.tell(ready(number)).await.unwrap();
+        }
+        verifying.run.restarted().await;
+        let intent = next(&mut verifying.asked).await;
+        assert_eq!(intent, wanted(batch, &[ProverType::Exec], &intent));
+        verifying.run.restart().await;
+        // Once by the new instance, and perhaps once by the one before.
+        assert_eq!(next(&mut verifying.asked).await, intent);
+        while let Ok(again) = verifying.asked.try_recv() {
+            assert_eq!(again, intent);
+        }
+        verifying.proposer.verify(number);
+        verifying.run.step().await;
+        assert_eq!(next(&mut verifying.verified).await.number, number);
+    }
+    assert!(verifying.run.status().failures >= 5);
+    verifying.run.stop().await;
+}
+
+/// A verification that failed is asked for again with the same bytes, also when nobody says that it failed.
+#[actix::test]
+async fn a_failed_verification_is_asked_for_again() {
+    let bed = Bed::new().await;
+    committed(&bed, 1).await;
+    prove(&bed, 1, ProverType::Exec).await;
+    let mut verifying = start(&bed, "proofs-failed", &[ProverType::Exec]).await;
+    let intent = next(&mut verifying.asked).await;
+    let told = TxFailed {
+        id: intent.id.clone(),
+        kind: intent.kind,
+        transaction: None,
+        reason: "InvalidProof()".into(),
+    };
+    verifying.run.handle.tell(told).await.unwrap();
+    let reason = verifying.run.degraded().await;
+    assert!(reason.contains(&intent.id.0) && reason.contains("InvalidProof()"), "{reason}");
+    assert_eq!(next(&mut verifying.asked).await, intent);
+    verifying.run.recovered().await;
+
+    bed.store().put_intent(&intent).await.unwrap();
+    bed.store().fail_intent(&intent.id, "Paused()").await.unwrap();
+    verifying.run.step().await;
+    let reason = verifying.run.degraded().await;
+    assert!(reason.contains("Paused()"), "{reason}");
+    assert_eq!(next(&mut verifying.asked).await, intent);
+    assert_eq!(verifying.run.status().restarts, 0);
+    verifying.run.stop().await;
+}
+
+/// L1Sender refuses, then takes it.
+#[actix::test]
+async fn a_refusing_sender_is_asked_again() {
+    let bed = Bed::new().await;
+    committed(&bed, 1).await;
+    prove(&bed, 1, ProverType::Exec).await;
+    let (sender, mut asked) = FakeSender::new();
+    sender.reply(SendReply::Refused { reason: "disk full".into() });
+    Proposer::on(&bed.l1);
+    let out = Arc::new(ProofSenderOutlets { sender: sender.outlet(), batch_verified: Default::default() });
+    let config = ProofSenderConfig { proofs: vec![ProverType::Exec], poll: Duration::from_secs(3600) };
+    let services = bed.services.clone();
+    let mut run = run("proofs-refused", move |seat| {
+        ProofSender::new(seat, config.clone(), services.clone(), Arc::clone(&out))
+    })
+    .await;
+    let first = next(&mut asked).await;
+    let reason = run.degraded().await;
+    assert!(reason.contains("disk full"), "{reason}");
+    assert_eq!(next(&mut asked).await, first);
+    run.recovered().await;
+    run.stop().await;
+}
+
+/// Batches that somebody else had verified are noticed, all of them, and the next one is asked for.
+#[actix::test]
+async fn verifications_of_others_are_noticed() {
+    let bed = Bed::new().await;
+    let batches = committed(&bed, 3).await;
+    prove(&bed, 3, ProverType::Exec).await;
+    let mut verifying = start(&bed, "proofs-others", &[ProverType::Exec]).await;
+    verifying.proposer.verify(2);
+    verifying.run.step().await;
+    for number in 1..=2 {
+        let told = next(&mut verifying.verified).await;
+        assert_eq!((told.number, told.transaction), (number, None));
+    }
+    let intent = next(&mut verifying.asked).await;
+    assert_eq!(intent, wanted(&batches[2], &[ProverType::Exec], &intent));
+    verifying.run.stop().await;
+}
+
+/// L1 has verified batches that the store does not know: the store belongs to another chain or is too old.
+#[actix::test]
+async fn unknown_verified_batches_are_fatal() {
+    let bed = Bed::new().await;
+    committed(&bed, 1).await;
+    let mut verifying = start(&bed, "proofs-unknown", &[]).await;
+    verifying.proposer.verify(3);
+    verifying.run.step().await;
+    let reason = verifying.run.escalated().await;
+    assert!(reason.contains("last verified batch on L1 is 3, the store has 1"), "{reason}");
+    let end = verifying.run.system.wait().await;
+    assert!(matches!(end, ExitReason::Escalated { .. }), "{end:?}");
+}
+
+/// In dev mode batches are verified without proofs.
+#[actix::test]
+async fn dev_mode_needs_no_proofs() {
+    let bed = Bed::new().await;
+    let batches = committed(&bed, 1).await;
+    let mut verifying = start(&bed, "proofs-dev", &[]).await;
+    let intent = next(&mut verifying.asked).await;
+    assert_eq!(intent, wanted(&batches[0], &[], &intent));
+    verifying.run.stop().await;
+}
+
+#[actix::test]
+async fn an_unreachable_l1_is_waited_for() {
+    let bed = Bed::new().await;
+    committed(&bed, 1).await;
+    bed.l1.fail(Method::Call, unreachable_l1(), 2);
+    let mut verifying = start(&bed, "proofs-unreachable", &[]).await;
+    let reason = verifying.run.degraded().await;
+    assert!(reason.contains("connection refused"), "{reason}");
+    next(&mut verifying.asked).await;
+    verifying.run.recovered().await;
+    assert_eq!(verifying.run.status().restarts, 0);
+    assert!(verifying.sender.outlet().name().len() < 1_000);
+    verifying.run.stop().await;
+}

@@ -76,7 +76,11 @@ impl ProofSenderWorker {
                 _ => None,
             };
             if store.mark_verified(number, transaction).await? {
-                self.out.batch_verified.send(&BatchVerified { number, last_block: batch.last_block, transaction });
+                self.out.batch_verified.send(&BatchVerified {
+                    number,
+                    last_block: batch.last_block,
+                    transaction,
+                });
                 store.prune_witnesses(batch.last_block).await?;
             }
         }
@@ -100,7 +104,8 @@ impl Worker for ProofSenderWorker {
     async fn step(&mut self) -> Result<Next, ActorError> {
         let idle = Next::After(self.config.poll);
         let Services { store, l1, chain, .. } = &self.services;
-        let last = returns::u64(&l1.call(chain.proposer, calls::last_verified_batch(), BlockTag::Latest).await?)?;
+        let last =
+            returns::u64(&l1.call(chain.proposer, calls::last_verified_batch(), BlockTag::Latest).await?)?;
         self.note_verified(last).await?;
         let failed = self.inbox.borrow_mut().failed.take();
         if let Some(failed) = failed {
@@ -111,7 +116,9 @@ impl Worker for ProofSenderWorker {
         let Some(batch) = store.batch(number).await? else { return Ok(idle) };
         if self.asked >= number {
             // The message that it failed may have been lost.
-            if let Some(IntentState::Failed { reason }) = store.intent(&intent_id(&batch)).await?.map(|r| r.state) {
+            if let Some(IntentState::Failed { reason }) =
+                store.intent(&intent_id(&batch)).await?.map(|r| r.state)
+            {
                 self.asked = 0;
                 return Err(ActorError::Transaction { id: intent_id(&batch).to_string(), reason });
             }

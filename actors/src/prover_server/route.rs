@@ -39,7 +39,12 @@ impl Handler<RouteSession> for SystemActor {
 
     fn handle(&mut self, message: RouteSession, _: &mut Self::Context) -> Self::Result {
         let manager = self.handle_of::<ProofManager>(PROOF_MANAGER);
-        tracing::debug!(session = message.session.0, prover = message.prover.name, found = manager.is_some(), "routing");
+        tracing::debug!(
+            session = message.session.0,
+            prover = message.prover.name,
+            found = manager.is_some(),
+            "routing"
+        );
         MessageResult(manager.map(|manager| Route {
             register: manager.outlet(),
             request_work: manager.outlet(),

@@ -12,6 +12,7 @@ use std::{
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, StreamHandler};
 use ensemble_messages::SessionId;
+use ensemble_prover::RefusalCode;
 use ensemble_supervision::{Component, Outlet, Seat, supervised};
 use futures::stream;
 use tokio::net::{TcpListener, TcpStream};
@@ -118,9 +119,10 @@ impl StreamHandler<Accepted> for ProverServer {
         let busy = match admission {
             Admission::Admit => false,
             Admission::Evict(session) => {
-                if session.try_send(Refuse).is_err() {
-                    tracing::debug!("a silent connection was gone already");
-                }
+                part(
+                    &session,
+                    Refuse(RefusalCode::Busy, "another prover needed this place: say hello at once"),
+                );
                 false
             }
             Admission::Busy => true,
@@ -136,7 +138,9 @@ impl StreamHandler<Accepted> for ProverServer {
         );
         match started {
             Ok(session) if !busy => self.sessions.borrow_mut().insert(id, session),
-            Ok(_) => tracing::warn!(max = self.config.max_sessions, "prover turned away: every session is taken"),
+            Ok(_) => {
+                tracing::warn!(max = self.config.max_sessions, "prover turned away: every session is taken")
+            }
             Err(error) => tracing::debug!(%error, "a connection ended at once"),
         }
     }
@@ -144,6 +148,23 @@ impl StreamHandler<Accepted> for ProverServer {
     fn finished(&mut self, ctx: &mut Self::Context) {
         // The listener never ends by itself.
         ctx.notify_later(Step, RETRY);
+    }
+}
+
+impl Drop for ProverServer {
+    /// The next server counts its own sessions only, so those of this one end; the provers connect anew.
+    fn drop(&mut self) {
+        if let Ok(sessions) = self.sessions.try_borrow() {
+            for session in sessions.peers() {
+                part(session, Refuse(RefusalCode::ShuttingDown, "the prover server is being restarted"));
+            }
+        }
+    }
+}
+
+fn part(session: &Addr<ProverSession>, refusal: Refuse) {
+    if session.try_send(refusal).is_err() {
+        tracing::debug!("a connection was gone already");
     }
 }
 

@@ -6,13 +6,13 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message, Running,
-    SpawnHandle, StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message,
+    Running, SpawnHandle, StreamHandler, WrapFuture,
     io::{FramedWrite, WriteHandler},
 };
 use ensemble_messages::{
-    BatchProof, Heartbeat, LeaseId, ProverIdentity, Register, RequestWork, SessionId, SubmitProof, SubmitReply,
-    WorkReply,
+    BatchProof, Heartbeat, LeaseId, ProverIdentity, Register, RequestWork, SessionId, SubmitProof,
+    SubmitReply, WorkReply,
 };
 use ensemble_prover::protocol::{
     ClientMessage, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec, ServerMessage, token_matches,
@@ -41,21 +41,26 @@ pub struct ProverSession {
     known: Option<(ProverIdentity, Route)>,
     idle: Option<SpawnHandle>,
     busy: bool,
+    /// The last words are being written; nothing is heard any more.
+    leaving: bool,
 }
 
 impl std::fmt::Debug for ProverSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ProverSession").field("id", &self.id).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("ProverSession")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 
-/// Ends a connection that never said hello, because another one needs its place.
+/// Ends a session from outside.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Refuse;
+pub(super) struct Refuse(pub(super) RefusalCode, pub(super) &'static str);
 
 impl ProverSession {
-    /// Starts the actor of a connection on this thread. `busy` turns the prover away once it has said hello.
+    /// Starts the actor of a connection on this thread. `busy` turns the prover away at once.
     ///
     /// # Errors
     /// When the connection is gone already.
@@ -73,7 +78,7 @@ impl ProverSession {
         Ok(Self::create(|ctx| {
             ctx.add_stream(FramedRead::new(read, ServerCodec::new(config.limits)));
             let writer = FramedWrite::new(write, ServerCodec::new(config.limits), ctx);
-            Self { id, peer, config, router, sessions, writer, known: None, idle: None, busy }
+            Self { id, peer, config, router, sessions, writer, known: None, idle: None, busy, leaving: false }
         }))
     }
 
@@ -88,6 +93,9 @@ impl ProverSession {
 
     /// Ends the session once what was said is written.
     fn leave(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.leaving, true) {
+            return;
+        }
         self.writer.close();
         // The writer ends the context when it is done; a peer that does not read is not waited for.
         ctx.run_later(Duration::from_secs(5), |_, ctx| ctx.stop());
@@ -111,9 +119,6 @@ impl ProverSession {
         token: Option<&str>,
         ctx: &mut Context<Self>,
     ) {
-        if self.busy {
-            return self.refuse(RefusalCode::Busy, "every session is taken; try again later", ctx);
-        }
         if let Some(expected) = &self.config.token
             && !token_matches(expected, token)
         {
@@ -199,6 +204,9 @@ impl Actor for ProverSession {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if self.busy {
+            return self.refuse(RefusalCode::Busy, "every session is taken; try again later", ctx);
+        }
         let time = self.config.hello_timeout;
         self.listen_for(time, ctx);
     }
@@ -211,6 +219,9 @@ impl Actor for ProverSession {
 
 impl StreamHandler<Result<ClientMessage, ProtocolError>> for ProverSession {
     fn handle(&mut self, item: Result<ClientMessage, ProtocolError>, ctx: &mut Self::Context) {
+        if self.leaving {
+            return;
+        }
         let message = match item {
             Ok(message) => message,
             Err(error) => {
@@ -238,7 +249,8 @@ impl StreamHandler<Result<ClientMessage, ProtocolError>> for ProverSession {
                     ClientMessage::RequestWork => self.request_work(prover, &route, ctx),
                     ClientMessage::Heartbeat { lease } => self.heartbeat(lease, &route, ctx),
                     ClientMessage::Submit { proof, .. } if proof.prover_type != prover.prover_type => {
-                        let reason = format!("said hello as {}, handed in {}", prover.prover_type, proof.prover_type);
+                        let reason =
+                            format!("said hello as {}, handed in {}", prover.prover_type, proof.prover_type);
                         self.refuse(RefusalCode::ProtocolViolation, reason, ctx);
                     }
                     ClientMessage::Submit { lease, proof } => self.submit(prover, &route, lease, proof, ctx),
@@ -249,7 +261,10 @@ impl StreamHandler<Result<ClientMessage, ProtocolError>> for ProverSession {
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
-        ctx.stop();
+        // What a refusal says must still get out; the writer ends the session then.
+        if !self.leaving {
+            ctx.stop();
+        }
     }
 }
 
@@ -263,7 +278,9 @@ impl WriteHandler<ProtocolError> for ProverSession {
 impl Handler<Refuse> for ProverSession {
     type Result = ();
 
-    fn handle(&mut self, _: Refuse, ctx: &mut Self::Context) {
-        self.refuse(RefusalCode::Busy, "another prover needed this place: say hello at once", ctx);
+    fn handle(&mut self, Refuse(code, reason): Refuse, ctx: &mut Self::Context) {
+        if !self.leaving {
+            self.refuse(code, reason, ctx);
+        }
     }
 }

@@ -58,6 +58,10 @@ impl<T> SessionTable<T> {
         self.sessions.remove(&id);
     }
 
+    pub(super) fn peers(&self) -> impl Iterator<Item = &T> {
+        self.sessions.values().map(|e| &e.peer)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }

@@ -556,7 +556,7 @@ async fn lease_numbers_are_never_used_twice() {
         prover: "b".to_owned(),
         expires_at: 200,
     };
-    assert_eq!(bed.store.leases().await.unwrap(), [wanted.clone()]);
+    assert_eq!(bed.store.leases().await.unwrap(), [wanted]);
     assert!(!bed.store.extend_lease(first, 900).await.unwrap(), "it was given to somebody else");
     assert!(bed.store.extend_lease(second, 300).await.unwrap());
     assert!(bed.store.remove_lease(second).await.unwrap());
