@@ -272,10 +272,17 @@ impl TxManager {
     /// Gives a nonce to the first intent of the queue, if one may go out now.
     fn start_next(&mut self, now: Instant, latest: u64, view: &ChainView) -> Option<Action> {
         let id = self.queue.front()?.clone();
-        if !self.may_start(now, &id) {
+        // While the view contradicts the receipts, either it lags or a reorg took our blocks away. Signing for the
+        // nonce of the receipts would leave a gap in the second case, so it is waited until that is clear.
+        if view.nonce_latest < self.floor || !self.may_start(now, &id) {
             return None;
         }
-        let first = latest.max(view.nonce_pending);
+        let pool = if id.is_filler() && view.nonce_pending <= self.explained(latest) {
+            latest
+        } else {
+            view.nonce_pending
+        };
+        let first = latest.max(pool);
         let nonce = (first..).find(|n| !self.live.contains_key(n))?;
         self.queue.pop_front();
         if id.is_filler() && id != IntentId::filler(nonce) {
@@ -327,11 +334,17 @@ impl TxManager {
         self.floor
     }
 
+    /// The highest pending nonce that our own transactions explain. Some pools (ethrex) count past a gap, so up to
+    /// this one a pending nonce shows no transaction but ours.
+    fn explained(&self, latest: u64) -> u64 {
+        self.live.keys().next_back().map_or(latest, |top| top.saturating_add(1)).max(latest)
+    }
+
     /// Queues a filler when the chain waits for a nonce that neither we nor the pool have, while we have a higher
     /// one, and that stays so.
     fn watch_gap(&mut self, now: Instant, latest: u64, view: &ChainView) {
         let ours_above = self.live.range(latest..).next().is_some_and(|(nonce, _)| *nonce > latest);
-        if !ours_above || view.nonce_pending > latest {
+        if !ours_above || view.nonce_pending > self.explained(latest) {
             self.gap = None;
             return;
         }

@@ -485,7 +485,47 @@ fn a_lagging_view_does_not_reuse_a_nonce() {
     bench.check("a", &[first.hash], &[receipt(first.hash, 101, true)]);
     assert!(matches!(bench.manager.next_outcome(), Some(Outcome::Confirmed { .. })));
     bench.manager.on_intent("b".into(), TxType::Eip1559);
+    assert_eq!(bench.next(), None, "7 was ours, and 8 would leave a gap if a reorg took 7 away");
+    bench.wait(47);
+    assert_eq!(bench.next(), None);
+    (bench.view.nonce_latest, bench.view.nonce_pending) = (8, 8);
     bench.sign("b", 8, 1000);
+}
+
+/// SEQ-INV-5: when a reorg takes a confirmed transaction away for good, the chain waits for its nonce: the next
+/// intent gets that one, and not the one after it, which would never be mined.
+#[test]
+fn a_reorg_below_the_confirmed_gives_the_nonce_back() {
+    let (mut bench, first) = Bench::pending(TxManagerConfig { confirmations: 1, ..config() });
+    (bench.view.head, bench.view.nonce_latest, bench.view.nonce_pending) = (101, 8, 8);
+    bench.check("a", &[first.hash], &[receipt(first.hash, 101, true)]);
+    assert!(matches!(bench.manager.next_outcome(), Some(Outcome::Confirmed { .. })));
+    (bench.view.head, bench.view.nonce_latest, bench.view.nonce_pending) = (102, 7, 7);
+    bench.manager.on_intent("b".into(), TxType::Eip1559);
+    assert_eq!(bench.next(), None);
+    bench.wait(48);
+    bench.sign("b", 7, 1000);
+}
+
+/// A pool that counts past a gap says that a nonce above ours is next: that shows no transaction in the gap.
+#[test]
+fn fills_a_gap_that_the_pool_counts_past() {
+    let mut bench = Bench::new(config());
+    bench.view.nonce_pending = 8; // somebody else's transaction with nonce 7
+    bench.manager.on_intent("a".into(), TxType::Eip1559);
+    let a = bench.sign("a", 8, 1000);
+    bench.broadcast("a", &a, Ok(()));
+    bench.check("a", &[a.hash], &[]);
+    bench.view.nonce_pending = 9; // it is gone, ours is counted
+    assert_eq!(bench.next(), None);
+    bench.wait(48);
+    bench.check("a", &[a.hash], &[]);
+    bench.broadcast("a", &a, Ok(()));
+    let filler = IntentId::filler(7);
+    match bench.next() {
+        Some(Action::Sign { intent, nonce, .. }) => assert_eq!((intent, nonce), (filler, 7)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
