@@ -4,9 +4,8 @@
 mod common;
 
 use alloy_primitives::U256;
-use common::{World, address, all_healthy, client, ether, run, until};
+use common::{World, address, client, ether, run};
 use ensemble::config::Confirmations;
-use ensemble_contracts::events;
 use ensemble_l1::BlockTag;
 
 /// Longest reorg of these tests.
@@ -21,7 +20,10 @@ async fn drop_from(world: &World, first: u64) {
 async fn world(confirmations: u64) -> World {
     let mut world = World::bare(
         |l1| (l1.safe_lag, l1.finalized_lag) = (DEEPEST, DEEPEST),
-        |c| c.watcher.confirmations = Confirmations::Blocks(confirmations),
+        |c| {
+            c.watcher.confirmations = Confirmations::Blocks(confirmations);
+            c.eth.resubmit_after_ms = 5_000;
+        },
     )
     .await;
     world.deploy().await;
@@ -48,40 +50,5 @@ fn a_dropped_deposit_is_never_included() {
         world.stop(&sequencer).await;
         prover.stop().await.unwrap();
         assert_eq!(world.books().await.deposits, 1);
-    });
-}
-
-/// SEQ-INV-2, SEQ-INV-4, SEQ-INV-5: a commit that was confirmed and then dropped with its block is sent again, with the
-/// same header; later batches follow, and all are verified.
-#[test]
-fn a_dropped_commit_is_sent_again() {
-    run(async {
-        let world = world(0).await;
-        let prover = world.prover();
-        let sequencer = world.sequencer().await;
-        let topic = events::BatchCommitted::topic();
-        let commits = async || world.logs(world.deployment().proposer, topic).await;
-        // Told to be committed, so the sequencer believes in it.
-        let told = async || {
-            let store = &sequencer.services().store;
-            let last = store.last_batch_at_least(ensemble_store::BatchStatus::Committed).await.unwrap();
-            last.map(|b| b.header.number)
-        };
-        let number = until("the commit of a batch", async || told().await.filter(|n| *n >= 2)).await;
-        let log = commits()
-            .await
-            .into_iter()
-            .nth(usize::try_from(number).unwrap() - 1)
-            .expect("its event is on L1");
-        drop_from(&world, log.block_number).await;
-        assert!(world.committed().await < number, "L1 has forgotten it");
-        world.verified_up_to(number + 1).await;
-        let again = commits().await.into_iter().nth(usize::try_from(number).unwrap() - 1).unwrap();
-        assert_eq!((again.topics, again.data), (log.topics, log.data), "the same header");
-        all_healthy(&sequencer).await;
-        world.stop(&sequencer).await;
-        prover.stop().await.unwrap();
-        world.books().await;
-        world.rebuild().await;
     });
 }
