@@ -4,8 +4,9 @@
 mod common;
 
 use alloy_primitives::U256;
-use common::{World, address, client, ether, run};
+use common::{World, address, all_healthy, client, ether, run, until};
 use ensemble::config::Confirmations;
+use ensemble_contracts::events;
 use ensemble_l1::BlockTag;
 
 /// Longest reorg of these tests.
@@ -50,5 +51,41 @@ fn a_dropped_deposit_is_never_included() {
         world.stop(&sequencer).await;
         prover.stop().await.unwrap();
         assert_eq!(world.books().await.deposits, 1);
+    });
+}
+
+/// SEQ-INV-2, SEQ-INV-4, SEQ-INV-5: a commit that was confirmed and then dropped with its block is sent again, with the
+/// same header; later batches follow, and all are verified.
+#[test]
+fn a_dropped_commit_is_sent_again() {
+    run(async {
+        let world = world(0).await;
+        let prover = world.prover();
+        let sequencer = world.sequencer().await;
+        let topic = events::BatchCommitted::topic();
+        let commits = async || world.logs(world.deployment().proposer, topic).await;
+        // Told to be committed, so the sequencer believes in it.
+        let told = async || {
+            let store = &sequencer.services().store;
+            let last = store.last_batch_at_least(ensemble_store::BatchStatus::Committed).await.unwrap();
+            last.map(|b| b.header.number)
+        };
+        let number = until("the commit of a batch", async || told().await.filter(|n| *n >= 2)).await;
+        let log = commits()
+            .await
+            .into_iter()
+            .nth(usize::try_from(number).unwrap() - 1)
+            .expect("its event is on L1");
+        drop_from(&world, log.block_number).await;
+        assert!(world.committed().await < number, "L1 has forgotten it");
+        world.verified_up_to(number + 1).await;
+        let again = commits().await.into_iter().nth(usize::try_from(number).unwrap() - 1).unwrap();
+        assert_eq!((again.topics, again.data), (log.topics, log.data), "the same header");
+        all_healthy(&sequencer).await;
+        world.stop(&sequencer).await;
+        prover.stop().await.unwrap();
+        // The verification that was under way, and a commit on top of the dropped one.
+        world.books_with_reverts(2).await;
+        world.rebuild().await;
     });
 }
