@@ -11,6 +11,8 @@ pub mod cli;
 pub mod config;
 pub mod deploy;
 mod events;
+#[cfg(feature = "fault-injection")]
+pub mod faults;
 mod sequencer;
 #[cfg(feature = "shadow")]
 mod shadow;

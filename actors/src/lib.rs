@@ -6,6 +6,7 @@
 mod block_producer;
 mod clock;
 mod error;
+mod fail_point;
 mod fanout;
 mod l1_committer;
 mod l1_sender;
@@ -22,8 +23,10 @@ mod witness;
 pub use block_producer::{
     BlockProducer, BlockProducerConfig, BlockProducerConfigError, BlockProducerOutlets,
 };
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, FastClock, ManualClock, SystemClock};
 pub use error::ActorError;
+#[cfg(feature = "fault-injection")]
+pub use fail_point::FAIL_POINTS;
 pub use fanout::Fanout;
 pub use l1_committer::{DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets};
 pub use l1_sender::{L1Sender, L1SenderConfig, L1SenderOutlets, SenderKey};

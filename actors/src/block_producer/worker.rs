@@ -1,6 +1,6 @@
 //! The work of the BlockProducer.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use alloy_primitives::B256;
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use ensemble_store::BatchStatus;
 use super::{config::BlockProducerConfig, payload, schedule::TickSchedule};
 use crate::{
     ActorError, Services,
+    fail_point::hit,
     fanout::Fanout,
     stepper::{Next, Worker},
 };
@@ -120,7 +121,10 @@ impl ProducerWorker {
     }
 
     async fn submit(&self, block: &SealedBlock) -> Result<(), ActorError> {
-        match self.services.engine.new_payload(block).await? {
+        hit("block_producer.new_payload.before")?;
+        let status = self.services.engine.new_payload(block).await?;
+        hit("block_producer.new_payload.after")?;
+        match status {
             PayloadStatus::Valid { .. } => Ok(()),
             PayloadStatus::Invalid { validation_error, .. } => Err(ActorError::BlockRefused {
                 number: block.number,
@@ -158,7 +162,9 @@ impl ProducerWorker {
             state.finalized = self.services.chain.l2_genesis_hash;
             marks = (0, 0);
         }
+        hit("block_producer.head.before")?;
         let updated = self.services.engine.forkchoice_updated(state, None).await?;
+        hit("block_producer.head.after")?;
         expect_valid(&updated.status, summary.number, hash)?;
         *head = summary;
         Ok(marks)
@@ -170,11 +176,14 @@ impl ProducerWorker {
             store.deposits_after(payload::deposits_index(head), self.config.max_deposits_per_block).await?;
         let attributes = payload::attributes(head, now, self.config.coinbase, &deposits)?;
         let (state, _) = self.forkchoice(head.hash).await?;
+        hit("block_producer.build.before")?;
         let updated = engine.forkchoice_updated(state, Some(&attributes)).await?;
+        hit("block_producer.build.after")?;
         expect_valid(&updated.status, head.number, head.hash)?;
         let id =
             updated.payload_id.ok_or(ActorError::ClientNotReady("not willing to build (no payload id)"))?;
         let block = engine.get_payload(&id, now).await?.block;
+        hit("block_producer.get_payload.after")?;
         payload::check(head, &attributes, &block)?;
         if block.transactions.is_empty() && block.withdrawals.is_empty() && !self.config.empty_blocks {
             return Ok(None);
@@ -215,13 +224,13 @@ impl Worker for ProducerWorker {
         let now_ms = clock.unix_ms();
         if !self.schedule.is_due(now_ms) {
             self.head = Some(head);
-            return Ok(Next::After(Duration::from_millis(self.schedule.wait_ms(now_ms))));
+            return Ok(Next::After(clock.wait(self.schedule.wait_ms(now_ms))));
         }
         let now = now_ms / 1000;
         if now <= head.timestamp {
             // The clock is in the second of the parent (or behind it): timestamps must grow.
             self.head = Some(head);
-            return Ok(Next::After(Duration::from_millis(1000 - now_ms % 1000)));
+            return Ok(Next::After(clock.wait(1000 - now_ms % 1000)));
         }
         self.schedule.served(now_ms);
         let mut head = head;
@@ -247,6 +256,6 @@ impl Worker for ProducerWorker {
             }
         }
         self.head = Some(head);
-        Ok(Next::After(Duration::from_millis(self.schedule.wait_ms(clock.unix_ms()))))
+        Ok(Next::After(clock.wait(self.schedule.wait_ms(clock.unix_ms()))))
     }
 }

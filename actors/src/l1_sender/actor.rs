@@ -10,6 +10,7 @@ use ensemble_supervision::{Component, Seat, supervised};
 use super::{L1SenderConfig, L1SenderOutlets, worker::SenderWorker};
 use crate::{
     Services,
+    fail_point::hit_ack,
     stepper::{Step, Stepped, Stepper},
 };
 
@@ -75,13 +76,16 @@ impl Handler<Send> for L1Sender {
         self.seat.enter("Send");
         let store = self.services.store.clone();
         let put = async move { store.put_intent(&message.intent).await };
-        Box::pin(put.into_actor(self).map(|state, actor, ctx| match state {
-            Ok(IntentState::Confirmed { transaction }) => SendReply::AlreadyConfirmed { transaction },
-            Ok(IntentState::Pending | IntentState::Failed { .. }) => {
-                actor.step_now(ctx);
-                SendReply::Accepted
+        Box::pin(put.into_actor(self).map(|state, actor, ctx| {
+            hit_ack("l1_sender.send.ack");
+            match state {
+                Ok(IntentState::Confirmed { transaction }) => SendReply::AlreadyConfirmed { transaction },
+                Ok(IntentState::Pending | IntentState::Failed { .. }) => {
+                    actor.step_now(ctx);
+                    SendReply::Accepted
+                }
+                Err(error) => SendReply::Refused { reason: error.to_string() },
             }
-            Err(error) => SendReply::Refused { reason: error.to_string() },
         }))
     }
 }

@@ -23,6 +23,7 @@ use ensemble_store::SignedTransaction;
 use super::{L1SenderConfig, SenderKey};
 use crate::{
     ActorError, Services,
+    fail_point::hit,
     fanout::Fanout,
     stepper::{Next, Worker},
 };
@@ -244,7 +245,17 @@ impl SenderWorker {
                 }
             }
             Action::Broadcast { intent, hash, raw } => {
-                let sent = l1.send_raw_transaction(&raw).await;
+                // Whatever goes wrong here may have gone wrong after the node took the transaction.
+                let lost = |e: ActorError| L1Error::Transport {
+                    endpoint: "fail point".to_owned(),
+                    method: "eth_sendRawTransaction",
+                    reason: e.to_string(),
+                };
+                let sent = match hit("l1_sender.broadcast.before") {
+                    Ok(()) => l1.send_raw_transaction(&raw).await,
+                    Err(error) => Err(lost(error)),
+                };
+                let sent = hit("l1_sender.broadcast.after").map_err(lost).and(sent);
                 match &sent {
                     Ok(_) => {
                         tracing::info!(%intent, %hash, role = state.key.role.as_str(), "transaction sent")

@@ -12,7 +12,7 @@ use ensemble_messages::{
 use ensemble_supervision::{Component, Seat, supervised};
 
 use super::{ProofManagerConfig, assignment::Reputation, work::Desk};
-use crate::{Services, fanout::Fanout, stepper::Step};
+use crate::{Services, fail_point::hit_ack, fanout::Fanout, stepper::Step};
 
 /// How often the next finished batch is announced again, in case a hint was lost.
 const REMIND: Duration = Duration::from_secs(2);
@@ -159,6 +159,7 @@ impl Handler<RequestWork> for ProofManager {
         };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
             |result: Result<WorkReply, crate::ActorError>, actor, _| {
+                hit_ack("proof_manager.lease.ack");
                 result.unwrap_or_else(|error| {
                     actor.seat.degraded(error.to_string());
                     WorkReply::Idle { retry_after_ms: RETRY_MS }
@@ -206,23 +207,26 @@ impl Handler<SubmitProof> for ProofManager {
             (name, reply)
         };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
-            move |(name, reply), actor: &mut Self, ctx| match reply {
-                Ok(SubmitReply::Rejected(why)) => {
-                    tracing::warn!(batch = number, %kind, prover = name, %why, "proof refused");
-                    let bad = !matches!(why, ProofRejection::Quarantined | ProofRejection::NotWanted);
-                    let now = actor.desk.services.clock.unix_ms();
-                    if bad && actor.reputation.bad_proof(&name, actor.desk.config.max_bad_proofs, now) {
-                        tracing::error!(prover = name, "prover put in quarantine after bad proofs");
+            move |(name, reply), actor: &mut Self, ctx| {
+                hit_ack("proof_manager.proof.ack");
+                match reply {
+                    Ok(SubmitReply::Rejected(why)) => {
+                        tracing::warn!(batch = number, %kind, prover = name, %why, "proof refused");
+                        let bad = !matches!(why, ProofRejection::Quarantined | ProofRejection::NotWanted);
+                        let now = actor.desk.services.clock.unix_ms();
+                        if bad && actor.reputation.bad_proof(&name, actor.desk.config.max_bad_proofs, now) {
+                            tracing::error!(prover = name, "prover put in quarantine after bad proofs");
+                        }
+                        SubmitReply::Rejected(why)
                     }
-                    SubmitReply::Rejected(why)
-                }
-                Ok(reply) => {
-                    actor.announce(number, ctx);
-                    reply
-                }
-                Err(error) => {
-                    actor.seat.degraded(error.to_string());
-                    SubmitReply::RetryLater { retry_after_ms: RETRY_MS }
+                    Ok(reply) => {
+                        actor.announce(number, ctx);
+                        reply
+                    }
+                    Err(error) => {
+                        actor.seat.degraded(error.to_string());
+                        SubmitReply::RetryLater { retry_after_ms: RETRY_MS }
+                    }
                 }
             },
         )))

@@ -22,6 +22,7 @@ use tokio::net::{TcpStream, tcp::OwnedWriteHalf};
 use tokio_util::codec::FramedRead;
 
 use super::{ProverServerConfig, Route, RouteSession, server::Sessions};
+use crate::fail_point::hit_ack;
 
 /// How long the ProofManager may take for one answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -194,6 +195,7 @@ impl ProverSession {
             .map(move |reply, actor, _| {
                 // Unknown outcome: the prover hands it in again, and a stored proof is recognised.
                 let reply = reply.unwrap_or(SubmitReply::RetryLater { retry_after_ms: RETRY_MS });
+                hit_ack("prover_session.proof.ack");
                 actor.say(ServerMessage::SubmitAck { batch_number, reply });
             })
             .wait(ctx);

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Store, StoreError,
+    fail_point::hit,
     store::{Reader, hex, int, to_binary, to_json},
 };
 
@@ -75,6 +76,7 @@ impl Store {
     /// [`StoreError::Gap`] when it does not follow the last batch, [`StoreError::Conflict`] when another batch has
     /// its number.
     pub async fn insert_batch(&self, batch: &BatchRecord) -> Result<(), StoreError> {
+        hit("store.insert_batch.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let last = sqlx::query("SELECT * FROM batches ORDER BY number DESC LIMIT 1")
             .fetch_optional(&mut *tx)
@@ -115,6 +117,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        hit("store.insert_batch.after")?;
         Ok(())
     }
 
@@ -200,6 +203,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn mark_committed(&self, number: u64, transaction: Option<B256>) -> Result<bool, StoreError> {
+        hit("store.mark_committed.before")?;
         let done = sqlx::query(
             "UPDATE batches SET status = 'committed', commit_tx = COALESCE(?, commit_tx) \
              WHERE number = ? AND status = 'sealed'",
@@ -208,6 +212,7 @@ impl Store {
         .bind(int(number)?)
         .execute(&self.pool)
         .await?;
+        hit("store.mark_committed.after")?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -216,6 +221,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn mark_verified(&self, number: u64, transaction: Option<B256>) -> Result<bool, StoreError> {
+        hit("store.mark_verified.before")?;
         let done = sqlx::query(
             "UPDATE batches SET status = 'verified', verify_tx = COALESCE(?, verify_tx) \
              WHERE number = ? AND status <> 'verified'",
@@ -224,6 +230,7 @@ impl Store {
         .bind(int(number)?)
         .execute(&self.pool)
         .await?;
+        hit("store.mark_verified.after")?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -233,12 +240,14 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn uncommit_above(&self, last_committed: u64) -> Result<u64, StoreError> {
+        hit("store.uncommit_above.before")?;
         let done = sqlx::query(
             "UPDATE batches SET status = 'sealed', commit_tx = NULL WHERE number > ? AND status = 'committed'",
         )
         .bind(int(last_committed)?)
         .execute(&self.pool)
         .await?;
+        hit("store.uncommit_above.after")?;
         Ok(done.rows_affected())
     }
 }

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Store, StoreError,
+    fail_point::hit,
     store::{Reader, hex, int, to_binary},
 };
 
@@ -57,6 +58,7 @@ impl Store {
     /// [`StoreError::Gap`] when it does not follow the stored head, [`StoreError::Conflict`] when another block is
     /// at its height.
     pub async fn insert_block(&self, block: &SealedBlock) -> Result<(), StoreError> {
+        hit("store.insert_block.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let there: Option<(String,)> = sqlx::query_as("SELECT hash FROM blocks WHERE number = ?")
             .bind(int(block.number)?)
@@ -94,6 +96,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        hit("store.insert_block.after")?;
         Ok(())
     }
 
@@ -151,12 +154,14 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn set_block_extras(&self, number: u64, extras: &BlockExtras) -> Result<(), StoreError> {
+        hit("store.set_block_extras.before")?;
         sqlx::query("UPDATE blocks SET withdrawals = ?, witness = ? WHERE number = ?")
             .bind(to_binary(&extras.withdrawals)?)
             .bind(&extras.witness)
             .bind(int(number)?)
             .execute(&self.pool)
             .await?;
+        hit("store.set_block_extras.after")?;
         Ok(())
     }
 
@@ -184,10 +189,12 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn prune_witnesses(&self, number: u64) -> Result<u64, StoreError> {
+        hit("store.prune_witnesses.before")?;
         let done = sqlx::query("UPDATE blocks SET witness = NULL WHERE number <= ? AND witness IS NOT NULL")
             .bind(int(number)?)
             .execute(&self.pool)
             .await?;
+        hit("store.prune_witnesses.after")?;
         Ok(done.rows_affected())
     }
 }

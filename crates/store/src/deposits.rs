@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Store, StoreError,
+    fail_point::hit,
     store::{Reader, hex, int},
 };
 
@@ -57,6 +58,7 @@ impl Store {
     /// [`StoreError::Gap`] when ids are not consecutive, [`StoreError::Conflict`] when an id is there with other
     /// content; nothing is written then.
     pub async fn record_l1_range(&self, cursor: Cursor, deposits: &[Deposit]) -> Result<(), StoreError> {
+        hit("store.record_l1_range.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let (last,): (i64,) =
             sqlx::query_as("SELECT COALESCE(MAX(id), 0) FROM deposits").fetch_one(&mut *tx).await?;
@@ -95,6 +97,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
+        hit("store.record_l1_range.after")?;
         Ok(())
     }
 
@@ -103,6 +106,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn unwind_l1(&self, to: Cursor) -> Result<u64, StoreError> {
+        hit("store.unwind_l1.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let dropped = sqlx::query("DELETE FROM deposits WHERE l1_block > ?")
             .bind(int(to.number)?)
@@ -112,6 +116,7 @@ impl Store {
         sqlx::query("DELETE FROM l1_blocks WHERE number > ?").bind(int(to.number)?).execute(&mut *tx).await?;
         set_cursor(&mut tx, to).await?;
         tx.commit().await?;
+        hit("store.unwind_l1.after")?;
         Ok(dropped)
     }
 

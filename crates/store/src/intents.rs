@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Store, StoreError,
+    fail_point::hit,
     store::{Reader, hex, int, to_json},
 };
 
@@ -84,6 +85,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn put_intent(&self, intent: &TxIntent) -> Result<IntentState, StoreError> {
+        hit("store.put_intent.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let row = sqlx::query("SELECT * FROM intents WHERE id = ?")
             .bind(&intent.id.0)
@@ -118,6 +120,7 @@ impl Store {
             }
         };
         tx.commit().await?;
+        hit("store.put_intent.after")?;
         Ok(state)
     }
 
@@ -148,11 +151,13 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn confirm_intent(&self, id: &IntentId, transaction: B256) -> Result<(), StoreError> {
+        hit("store.confirm_intent.before")?;
         sqlx::query("UPDATE intents SET state = 'confirmed', transaction_hash = ? WHERE id = ?")
             .bind(hex(&transaction))
             .bind(&id.0)
             .execute(&self.pool)
             .await?;
+        hit("store.confirm_intent.after")?;
         Ok(())
     }
 
@@ -161,11 +166,13 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn fail_intent(&self, id: &IntentId, reason: &str) -> Result<(), StoreError> {
+        hit("store.fail_intent.before")?;
         sqlx::query("UPDATE intents SET state = 'failed', reason = ? WHERE id = ?")
             .bind(reason)
             .bind(&id.0)
             .execute(&self.pool)
             .await?;
+        hit("store.fail_intent.after")?;
         Ok(())
     }
 
@@ -174,6 +181,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn insert_signed(&self, signed: &SignedTransaction) -> Result<(), StoreError> {
+        hit("store.insert_signed.before")?;
         sqlx::query(
             "INSERT INTO signed_transactions (hash, intent, nonce, fees, raw, signed_at) VALUES (?, ?, ?, ?, ?, ?) \
              ON CONFLICT DO NOTHING",
@@ -186,6 +194,7 @@ impl Store {
         .bind(int(signed.signed_at)?)
         .execute(&self.pool)
         .await?;
+        hit("store.insert_signed.after")?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod batches;
 mod blocks;
 mod deposits;
 mod error;
+mod fail_point;
 mod intents;
 mod proofs;
 mod store;
@@ -16,6 +17,8 @@ pub use batches::{BatchRecord, BatchStatus};
 pub use blocks::{BlockExtras, BlockRow};
 pub use deposits::Cursor;
 pub use error::StoreError;
+#[cfg(feature = "fault-injection")]
+pub use fail_point::FAIL_POINTS;
 pub use intents::{IntentRecord, IntentState, SignedTransaction};
 pub use proofs::{LeaseRecord, StoredProof};
 pub use store::{ChainIdentity, Store};

@@ -4,6 +4,7 @@ use ensemble_messages::{BatchProof, LeaseId, ProverType};
 
 use crate::{
     Store, StoreError,
+    fail_point::hit,
     store::{Reader, int, to_binary},
 };
 
@@ -37,6 +38,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn insert_proof(&self, proof: &BatchProof, prover: &str) -> Result<bool, StoreError> {
+        hit("store.insert_proof.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(
             "INSERT INTO proofs (batch_number, prover_type, prover, proof) VALUES (?, ?, ?, ?) \
@@ -54,6 +56,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
+        hit("store.insert_proof.after")?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -81,11 +84,13 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn remove_proof(&self, batch_number: u64, prover_type: ProverType) -> Result<bool, StoreError> {
+        hit("store.remove_proof.before")?;
         let done = sqlx::query("DELETE FROM proofs WHERE batch_number = ? AND prover_type = ?")
             .bind(int(batch_number)?)
             .bind(prover_type.as_str())
             .execute(&self.pool)
             .await?;
+        hit("store.remove_proof.after")?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -100,6 +105,7 @@ impl Store {
         prover: &str,
         expires_at: u64,
     ) -> Result<LeaseId, StoreError> {
+        hit("store.insert_lease.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("DELETE FROM leases WHERE batch_number = ? AND prover_type = ?")
             .bind(int(batch_number)?)
@@ -116,6 +122,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        hit("store.insert_lease.after")?;
         Ok(LeaseId(u64::try_from(done.last_insert_rowid()).unwrap_or(0)))
     }
 
@@ -124,11 +131,13 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn extend_lease(&self, lease: LeaseId, expires_at: u64) -> Result<bool, StoreError> {
+        hit("store.extend_lease.before")?;
         let done = sqlx::query("UPDATE leases SET expires_at = ? WHERE id = ?")
             .bind(int(expires_at)?)
             .bind(int(lease.0)?)
             .execute(&self.pool)
             .await?;
+        hit("store.extend_lease.after")?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -137,8 +146,10 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub async fn remove_lease(&self, lease: LeaseId) -> Result<bool, StoreError> {
+        hit("store.remove_lease.before")?;
         let done =
             sqlx::query("DELETE FROM leases WHERE id = ?").bind(int(lease.0)?).execute(&self.pool).await?;
+        hit("store.remove_lease.after")?;
         Ok(done.rows_affected() > 0)
     }
 
