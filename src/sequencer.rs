@@ -36,6 +36,8 @@ const ENGINE_ANSWER_BYTES: u32 = 256 << 20;
 const PROVER_INPUT_BYTES: usize = 256 << 20;
 /// Failures of a component within [`RESTART_WINDOW`] after which the process ends.
 const MAX_RESTARTS: u32 = 10;
+/// See [`SequencerBuilder::hang_timeout`].
+const HANG_TIMEOUT: Duration = Duration::from_secs(15);
 /// See [`MAX_RESTARTS`].
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
@@ -50,6 +52,7 @@ pub struct SequencerBuilder {
     clock: Option<Arc<dyn Clock>>,
     subscriptions: Subscriptions,
     lifecycle: Vec<Outlet<LifecycleEvent>>,
+    hang_timeout: Option<Duration>,
 }
 
 impl SequencerBuilder {
@@ -80,6 +83,13 @@ impl SequencerBuilder {
     /// Another clock than the machine's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// How long a component's thread may give no sign of life before it counts as hung and is replaced; 15 s by default.
+    /// No component blocks its thread for long, so this is about a machine that stalls.
+    pub fn hang_timeout(mut self, limit: Duration) -> Self {
+        self.hang_timeout = Some(limit);
         self
     }
 
@@ -151,7 +161,9 @@ impl SequencerBuilder {
             None => (None, Arc::new(ClientWitness(Arc::clone(&engine))) as Arc<dyn WitnessSource>),
         };
         let services = Services { store, l1, engine, witness, clock, chain: Arc::new(facts) };
-        let system = assemble(&self.config, &needed, &services, checks, self.subscriptions, self.lifecycle)?;
+        let hang = self.hang_timeout.unwrap_or(HANG_TIMEOUT);
+        let system =
+            assemble(&self.config, &needed, &services, checks, self.subscriptions, self.lifecycle, hang)?;
         #[cfg(not(feature = "shadow"))]
         let None = shadow;
         Ok(Sequencer {
@@ -278,6 +290,7 @@ pub fn execution_client(config: &Config) -> Result<Arc<dyn ExecutionClient>, Sta
 
 fn spec<A: ensemble_supervision::Component>(
     handle: &Handle<A>,
+    hang: Duration,
     factory: impl Fn(ensemble_supervision::Seat<A>) -> A + Send + Sync + 'static,
 ) -> ChildSpec<A> {
     ChildSpec::new(handle.name(), factory)
@@ -285,7 +298,9 @@ fn spec<A: ensemble_supervision::Component>(
         .policy(RestartPolicy::Permanent)
         .backoff(Backoff { base: Duration::from_millis(20), max: Duration::from_secs(5), jitter: 0.2 })
         .intensity(MAX_RESTARTS, RESTART_WINDOW)
-        .stop_deadline(Duration::from_secs(2))
+        // Work on blobs cannot be interrupted, and takes seconds on a busy machine.
+        .stop_deadline(Duration::from_secs(10))
+        .heartbeat((hang / 4).min(Duration::from_secs(1)), hang)
 }
 
 fn assemble(
@@ -295,6 +310,7 @@ fn assemble(
     checks: Vec<Arc<dyn ProofCheck>>,
     mut events: Subscriptions,
     lifecycle: Vec<Outlet<LifecycleEvent>>,
+    hang: Duration,
 ) -> Result<SystemHandle, StartError> {
     let sender = Handle::<L1Sender>::new("l1_sender");
     let watcher = Handle::<L1Watcher>::new("l1_watcher");
@@ -362,7 +378,7 @@ fn assemble(
         failed: events.tx_failed.clone(),
     });
     let held = services.clone();
-    tree = tree.child(spec(&sender, move |seat| {
+    tree = tree.child(spec(&sender, hang, move |seat| {
         L1Sender::new(seat, sender_config.clone(), held.clone(), Arc::clone(&out))
     }));
 
@@ -382,7 +398,7 @@ fn assemble(
         l1_reorged: events.l1_reorged.clone(),
     });
     let held = services.clone();
-    tree = tree.child(spec(&watcher, move |seat| {
+    tree = tree.child(spec(&watcher, hang, move |seat| {
         L1Watcher::new(seat, watcher_config.clone(), held.clone(), Arc::clone(&out))
     }));
 
@@ -399,7 +415,7 @@ fn assemble(
         });
         let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone() });
         let held = services.clone();
-        tree = tree.child(spec(&manager, move |seat| {
+        tree = tree.child(spec(&manager, hang, move |seat| {
             ProofManager::new(seat, Arc::clone(&manager_config), held.clone(), Arc::clone(&out))
         }));
 
@@ -418,7 +434,7 @@ fn assemble(
             },
         });
         let router = tree.root().outlet();
-        tree = tree.child(spec(&server, move |seat| {
+        tree = tree.child(spec(&server, hang, move |seat| {
             ProverServer::new(seat, Arc::clone(&server_config), router.clone())
         }));
     }
@@ -432,7 +448,7 @@ fn assemble(
         batch_verified: events.batch_verified.clone(),
     });
     let held = services.clone();
-    tree = tree.child(spec(&proof_sender, move |seat| {
+    tree = tree.child(spec(&proof_sender, hang, move |seat| {
         ProofSender::new(seat, proof_sender_config.clone(), held.clone(), Arc::clone(&out))
     }));
 
@@ -458,7 +474,7 @@ fn assemble(
         batch_committed: events.batch_committed.clone(),
     });
     let held = services.clone();
-    tree = tree.child(spec(&committer, move |seat| {
+    tree = tree.child(spec(&committer, hang, move |seat| {
         L1Committer::new(seat, committer_config.clone(), held.clone(), Arc::clone(&out))
     }));
 
@@ -473,7 +489,7 @@ fn assemble(
         head_changed: events.head_changed.clone(),
     });
     let held = services.clone();
-    tree = tree.child(spec(&producer, move |seat| {
+    tree = tree.child(spec(&producer, hang, move |seat| {
         BlockProducer::new(seat, producer_config.clone(), held.clone(), Arc::clone(&out))
     }));
     Ok(tree.start()?)

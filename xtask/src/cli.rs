@@ -20,7 +20,10 @@ use clap::{Args, Parser, Subcommand};
         cargo xtask test --filter reorg           Rust tests whose name holds `reorg`\n  \
         cargo xtask check --list                  print the commands instead of running them\n  \
         cargo xtask contracts                     rebuild contracts/artifacts after a change in Solidity\n  \
-        cargo xtask gas --check                   compare gas with benches/gas.json"
+        cargo xtask gas --check                   compare gas with benches/gas.json\n  \
+        cargo xtask chaos --seeds 1000            the whole sequencer under random faults\n  \
+        cargo xtask chaos --first-seed 17 --seeds 1\n  \
+        cargo xtask chaos --seeds 0 --kills 100   kill -9 of the real process under load"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -38,6 +41,8 @@ pub(crate) enum Task {
     Contracts(ContractsOptions),
     /// Measure the gas of every L1 operation by real transactions on anvil
     Gas(GasOptions),
+    /// Run the whole sequencer under random faults, one seed after the other; and kill its process again and again
+    Chaos(ChaosOptions),
 }
 
 /// How a list of steps is run.
@@ -98,6 +103,27 @@ pub(crate) struct GasOptions {
     /// Write benches/gas.json
     #[arg(long)]
     pub(crate) write: bool,
+    /// Print the steps and their commands, run nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+/// Each seed is a process with an L1, an L2 and provers of its own. A seed that fails prints the end of its log and the
+/// command that runs it again.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChaosOptions {
+    /// How many seeds
+    #[arg(long, default_value_t = 50)]
+    pub(crate) seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 1)]
+    pub(crate) first_seed: u64,
+    /// How many run at the same time
+    #[arg(long, default_value_t = 3)]
+    pub(crate) jobs: u64,
+    /// Then start `ensemble run` and kill it this many times under load
+    #[arg(long, default_value_t = 0)]
+    pub(crate) kills: u64,
     /// Print the steps and their commands, run nothing
     #[arg(long)]
     pub(crate) list: bool,

@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> Result<ExitCode, XtaskError> {
         Task::Test(options) => ("test", planner.test(options)?, options.run.list, options.run.fail_fast),
         Task::Contracts(options) => ("contracts", planner.contracts(options.check), options.list, true),
         Task::Gas(options) => ("gas", planner.gas(options), options.list, true),
+        Task::Chaos(options) => ("chaos", planner.chaos(options), options.list, false),
     };
     if list {
         for step in &steps {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::{CheckOptions, GasOptions, TestOptions};
+use crate::cli::{ChaosOptions, CheckOptions, GasOptions, TestOptions};
 use crate::command::Cmd;
 use crate::contracts;
 use crate::error::XtaskError;
@@ -243,6 +243,35 @@ impl<'a> Planner<'a> {
         let anvil = contracts::anvil(&self.workspace.root);
         let run = run.env(contracts::ANVIL_VARIABLE, anvil.to_string_lossy());
         vec![self.npm_install(), Step::run("gas", run).needs(NPM_INSTALL)]
+    }
+
+    pub(crate) fn chaos(&self, options: &ChaosOptions) -> Vec<Step> {
+        // As `cargo xtask test` builds them, so that nothing is compiled twice.
+        let test = |name: &str, test: &str| {
+            Cmd::cargo("test").args(selection(&[])).args(self.workspace.feature_args(&[])).args([
+                "--test",
+                name,
+                "--",
+                "--exact",
+                test,
+                "--nocapture",
+            ])
+        };
+        let mut steps = Vec::new();
+        if options.seeds > 0 {
+            let seeds = test("chaos", "seeds")
+                .env("ENSEMBLE_CHAOS_SEEDS", options.seeds.to_string())
+                .env("ENSEMBLE_CHAOS_FIRST", options.first_seed.to_string())
+                .env("ENSEMBLE_CHAOS_JOBS", options.jobs.to_string());
+            steps.push(Step::run("seeds", seeds));
+        }
+        if options.kills > 0 {
+            let kills = test("killed", "killed_again_and_again")
+                .env("ENSEMBLE_KILLS", options.kills.to_string())
+                .env("ENSEMBLE_KILLS_SEED", options.first_seed.to_string());
+            steps.push(Step::run("kills", kills));
+        }
+        steps
     }
 
     fn npm_install(&self) -> Step {
