@@ -101,7 +101,7 @@ impl Sending {
         loop {
             match self.run.handle.call(SendTx { intent: intent.clone() }).await {
                 Ok(reply) => return reply,
-                Err(CallError::Closed { .. }) => {}
+                Err(CallError::OutcomeUnknown { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -104,7 +104,7 @@ impl Managing {
             // As the session does: asking again is harmless.
             match self.run.handle.call(message.clone()).await {
                 Ok(reply) => return reply,
-                Err(CallError::Closed { .. }) => {}
+                Err(CallError::OutcomeUnknown { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -123,7 +123,7 @@ impl Managing {
         loop {
             match self.run.handle.call(message.clone()).await {
                 Ok(reply) => return reply,
-                Err(CallError::Closed { .. }) => {}
+                Err(CallError::OutcomeUnknown { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -136,6 +136,11 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// Is restarted because a component it depends on was.
+    Follows {
+        /// The component.
+        dependency: String,
+    },
     /// Its thread was gone or hung; it starts on a new one, with an empty mailbox.
     ArbiterReplaced,
 }

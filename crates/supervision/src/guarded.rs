@@ -55,9 +55,42 @@ enum Phase {
     Running,
     /// Waiting before the next phase.
     Backoff {
-        sleep: Pin<Box<Sleep>>,
+        delay: Delay,
         built: bool,
     },
+}
+
+enum Delay {
+    /// None, but the thread gets to its other work in between.
+    Yield {
+        done: bool,
+    },
+    Sleep(Pin<Box<Sleep>>),
+}
+
+impl Delay {
+    /// The least delay while the root is behind with hearing of the failures.
+    const WHILE_UNHEARD: Duration = Duration::from_millis(10);
+
+    fn new(delay: Duration) -> Self {
+        if delay.is_zero() {
+            Self::Yield { done: false }
+        } else {
+            Self::Sleep(Box::pin(tokio::time::sleep(delay)))
+        }
+    }
+
+    fn is_over(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        match self {
+            Self::Yield { done: true } => true,
+            Self::Yield { done } => {
+                *done = true;
+                cx.waker().wake_by_ref();
+                false
+            }
+            Self::Sleep(sleep) => sleep.as_mut().poll(cx).is_ready(),
+        }
+    }
 }
 
 /// When the next instance is built.
@@ -115,7 +148,7 @@ impl<A: Component> Guarded<A> {
 
     /// Whether the root has given this incarnation up and started another.
     fn is_replaced(&self) -> bool {
-        self.shared().generation.load(SeqCst) != self.reporter().generation
+        self.shared().is_replaced(self.reporter().generation)
     }
 
     fn step(&mut self, cx: &mut TaskContext<'_>) -> Step {
@@ -139,8 +172,8 @@ impl<A: Component> Guarded<A> {
             return self.force();
         }
         match &mut self.phase {
-            Phase::Backoff { sleep, built } => {
-                if sleep.as_mut().poll(cx).is_pending() {
+            Phase::Backoff { delay, built } => {
+                if !delay.is_over(cx) {
                     return Step::Wait;
                 }
                 if *built {
@@ -169,9 +202,13 @@ impl<A: Component> Guarded<A> {
         };
         let polled = catch(&name, || Pin::new(&mut **actor).poll(cx));
         self.seat.handle_ref().wake();
+        if self.is_replaced() {
+            // It hung, and what it did or wished since is of no account.
+            return Step::End(EndKind::Forced, Hooks::Skip);
+        }
         match polled {
             Err(panic) => self.failed(Severity::Transient, panic),
-            Ok(polled) => match (self.shared().take_exit(), polled) {
+            Ok(polled) => match (self.shared().take_exit(self.reporter().generation), polled) {
                 (None, Poll::Pending) => Step::Wait,
                 // Also when `stopping` refused: an exit is final.
                 (Some(exit), _) => self.exited(exit),
@@ -182,29 +219,43 @@ impl<A: Component> Guarded<A> {
 
     /// Starts to carry out a command; the end, if that is at once.
     fn obey(&mut self, command: Control) -> Option<EndKind> {
-        if matches!(command, Control::Restart) {
-            self.shared().restart_asked.store(false, SeqCst);
-        }
+        let running = matches!(self.phase, Phase::Running);
+        let command = match command {
+            Control::Stop => Control::Stop,
+            Control::Restart => {
+                self.shared().restart_asked.store(false, SeqCst);
+                Control::Restart
+            }
+            Control::Follow => {
+                self.shared().follow_asked.store(false, SeqCst);
+                if !running {
+                    return None;
+                }
+                Control::Restart
+            }
+        };
         // Before the start is done there is nothing to come to rest from.
-        if !self.begun.get() || !matches!(self.phase, Phase::Running) {
+        if !self.begun.get() || !running {
             return match command {
                 Control::Stop => Some(EndKind::Stopped),
-                Control::Restart => {
+                Control::Restart | Control::Follow => {
                     self.phase = Phase::Build;
                     None
                 }
             };
         }
         let under_way = match (&self.intent, &command) {
-            (Some((Control::Stop, _)), _) | (Some((Control::Restart, _)), Control::Restart) => return None,
-            (Some((Control::Restart, _)), Control::Stop) => true,
+            (Some((Control::Stop, _)), _)
+            | (Some((Control::Restart | Control::Follow, _)), Control::Restart | Control::Follow) => {
+                return None;
+            }
+            (Some((Control::Restart | Control::Follow, _)), Control::Stop) => true,
             (None, _) => false,
         };
         if let Stage::Alive(actor) = &mut self.stage
             && !under_way
         {
-            let shared = Arc::clone(self.seat.shared());
-            actor.ctx().spawn(Farewell { shared, hook: None });
+            actor.ctx().spawn(Farewell { hook: None });
         }
         self.down_since.set(Some(Instant::now()));
         self.intent = Some((command, Box::pin(tokio::time::sleep(self.stop_deadline))));
@@ -214,7 +265,7 @@ impl<A: Component> Guarded<A> {
     /// The deadline of an intended stop or restart is over.
     fn force(&mut self) -> Step {
         match self.intent.take() {
-            Some((Control::Restart, _)) => {
+            Some((Control::Restart | Control::Follow, _)) => {
                 tracing::warn!(
                     component = self.seat.name(),
                     "did not come to rest within {:?} for its restart",
@@ -230,7 +281,7 @@ impl<A: Component> Guarded<A> {
     fn exited(&mut self, exit: Exit) -> Step {
         match exit {
             Exit::Leave => match self.intent.take() {
-                Some((Control::Restart, _)) => {
+                Some((Control::Restart | Control::Follow, _)) => {
                     self.phase = Phase::Build;
                     Step::Again
                 }
@@ -265,13 +316,18 @@ impl<A: Component> Guarded<A> {
         }
         self.intent = None;
         let now = Instant::now();
-        let decision = lock(&self.shared().tracker).decide(ending, tokio::time::Instant::now().into_std());
+        let at = tokio::time::Instant::now().into_std();
+        let Some(decision) = self.shared().decide(self.reporter().generation, ending, at) else {
+            return Step::End(EndKind::Forced, Hooks::Skip);
+        };
+        self.set_up(false);
         if decision == Decision::Stop {
             return Step::End(EndKind::Stopped, Hooks::Skip);
         }
         let cause = cause();
         let message = lock(&self.shared().last_message).map(ToOwned::to_owned);
         let failure = Failure { reason: cause.message, location: cause.location, message, at: wall_clock() };
+        let unheard = self.shared().failure_told();
         self.reporter().report(ReportKind::Failed { failure, next: decision });
         match decision {
             Decision::Restart { delay, .. } => {
@@ -283,7 +339,8 @@ impl<A: Component> Guarded<A> {
                     Rebuild::Now => self.build().is_ok(),
                     Rebuild::Later => false,
                 };
-                self.phase = Phase::Backoff { sleep: Box::pin(tokio::time::sleep(delay)), built };
+                let delay = if unheard { delay.max(Delay::WHILE_UNHEARD) } else { delay };
+                self.phase = Phase::Backoff { delay: Delay::new(delay), built };
                 Step::Again
             }
             Decision::Stop | Decision::GiveUp | Decision::Escalate => Step::End(EndKind::Failed, Hooks::Skip),
@@ -326,11 +383,20 @@ impl<A: Component> Guarded<A> {
     fn begin(&mut self) {
         self.phase = Phase::Running;
         self.begun.set(false);
+        self.set_up(false);
+        self.reporter().report(ReportKind::Starting);
         let down_since = Rc::clone(&self.down_since);
         let begun = Rc::clone(&self.begun);
         let reporter = self.reporter().clone();
         if let Stage::Alive(actor) = &mut self.stage {
             actor.ctx().wait(Begun { reporter, down_since, begun });
+        }
+    }
+
+    /// Tells the senders whether the component is up.
+    fn set_up(&self, up: bool) {
+        if !self.is_replaced() {
+            self.seat.handle_ref().set_up(up);
         }
     }
 
@@ -352,6 +418,7 @@ impl<A: Component> Guarded<A> {
         if let Err(panic) = dropped {
             tracing::warn!(component = &*name, "panic while the actor was dropped: {}", panic.message);
         }
+        self.shared().fence(self.reporter().generation);
         self.seat.handle_ref().wake();
     }
 }
@@ -404,11 +471,15 @@ struct Begun {
     begun: Rc<Cell<bool>>,
 }
 
-impl<A: Actor> ActorFuture<A> for Begun {
+impl<A: Component> ActorFuture<A> for Begun {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, _: &mut A, _: &mut A::Context, _: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, actor: &mut A, _: &mut A::Context, _: &mut TaskContext<'_>) -> Poll<()> {
         self.begun.set(true);
+        let seat = actor.seat();
+        if seat.is_current() {
+            seat.handle_ref().set_up(true);
+        }
         let down_since = self.down_since.take();
         self.reporter.report(ReportKind::Started { down_since });
         Poll::Ready(())
@@ -417,7 +488,6 @@ impl<A: Actor> ActorFuture<A> for Begun {
 
 /// Calls the component's stop hook, waits for it, and stops the context.
 struct Farewell {
-    shared: Arc<Shared>,
     hook: Option<LocalBoxFuture<'static, ()>>,
 }
 
@@ -436,7 +506,8 @@ impl<A: Component> ActorFuture<A> for Farewell {
         if let Some(hook) = &mut self.hook {
             ready!(hook.as_mut().poll(cx));
         }
-        self.shared.set_exit(Exit::Leave);
+        let seat = actor.seat();
+        seat.shared().set_exit(seat.epoch(), Exit::Leave);
         ctx.stop();
         Poll::Ready(())
     }

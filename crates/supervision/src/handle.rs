@@ -1,5 +1,6 @@
 //! Stable addresses.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -19,45 +20,94 @@ use crate::shared::lock;
 pub(crate) const DEFAULT_CAPACITY: usize = 256;
 
 /// Why a call has no answer.
+///
+/// The first three mean that the message was not taken: nothing happened, it can be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The message was not delivered: nothing happened.
-    #[error("`{component}` does not run any more; the message was not delivered")]
+    /// Not taken: the component has ended or is stopping, and will not start by itself.
+    #[error("`{component}` does not run any more; `{message}` was not delivered")]
     NotRunning {
         /// The component called.
         component: String,
+        /// Type of the message.
+        message: &'static str,
     },
-    /// The message was delivered, but the component failed, was restarted or stopped before it answered:
-    /// the outcome is unknown.
-    #[error("`{component}` ended before it answered; whether the message took effect is unknown")]
-    Closed {
+    /// Not taken: the component was not up, and there was no room in its mailbox in time.
+    #[error("`{component}` was not up for {after:?} and its mailbox was full; `{message}` was not delivered")]
+    Restarting {
         /// The component called.
         component: String,
-    },
-    /// The message was delivered, but no answer came in time: the outcome is unknown.
-    #[error("`{component}` did not answer within {after:?}; whether the message takes effect is unknown")]
-    Timeout {
-        /// The component called.
-        component: String,
+        /// Type of the message.
+        message: &'static str,
         /// The time allowed.
         after: Duration,
     },
-    /// There was no room in the mailbox in time; the message was not delivered: nothing happened.
-    #[error("the mailbox of `{component}` was full for {after:?}; the message was not delivered")]
+    /// Not taken: the component is up, but there was no room in its mailbox in time.
+    #[error("the mailbox of `{component}` was full for {after:?}; `{message}` was not delivered")]
     Full {
         /// The component called.
         component: String,
+        /// Type of the message.
+        message: &'static str,
         /// The time allowed.
         after: Duration,
     },
+    /// Taken, but there is no answer: the message may have taken effect, or may still.
+    #[error("`{component}` {lost}; whether `{message}` took effect is unknown")]
+    OutcomeUnknown {
+        /// The component called.
+        component: String,
+        /// Type of the message.
+        message: &'static str,
+        /// What became of the answer.
+        lost: Lost,
+    },
+}
+
+/// What became of the answer to a message that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The instance failed, was restarted or stopped before it answered.
+    Ended,
+    /// No answer within the time allowed.
+    Late(Duration),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("ended before it answered"),
+            Self::Late(after) => write!(f, "did not answer within {after:?}"),
+        }
+    }
 }
 
 impl CallError {
-    /// Whether the message may have taken effect all the same.
+    /// The component called.
+    pub fn component(&self) -> &str {
+        match self {
+            Self::NotRunning { component, .. }
+            | Self::Restarting { component, .. }
+            | Self::Full { component, .. }
+            | Self::OutcomeUnknown { component, .. } => component,
+        }
+    }
+
+    /// Type of the message, without its module.
+    pub fn message(&self) -> &'static str {
+        match self {
+            Self::NotRunning { message, .. }
+            | Self::Restarting { message, .. }
+            | Self::Full { message, .. }
+            | Self::OutcomeUnknown { message, .. } => message,
+        }
+    }
+
+    /// Whether the message may have taken effect all the same. When not, it is safe to repeat it.
     pub fn outcome_unknown(&self) -> bool {
         match self {
-            Self::Closed { .. } | Self::Timeout { .. } => true,
-            Self::NotRunning { .. } | Self::Full { .. } => false,
+            Self::OutcomeUnknown { .. } => true,
+            Self::NotRunning { .. } | Self::Restarting { .. } | Self::Full { .. } => false,
         }
     }
 }
@@ -66,24 +116,33 @@ impl Classify for CallError {
     fn severity(&self) -> Severity {
         match self {
             Self::NotRunning { .. } => Severity::Recoverable,
-            Self::Closed { .. } | Self::Timeout { .. } | Self::Full { .. } => Severity::Transient,
+            Self::Restarting { .. } | Self::Full { .. } | Self::OutcomeUnknown { .. } => Severity::Transient,
         }
     }
 }
 
+/// Name of a message's type, without its module.
+pub(crate) fn message_name<M>() -> &'static str {
+    let full = std::any::type_name::<M>();
+    let path = full.find('<').map_or(full, |generics| &full[..generics]);
+    &full[path.rfind("::").map_or(0, |at| at + 2)..]
+}
+
 /// Why a message was not taken; it is given back.
 pub enum TellError<M> {
-    /// No room now: the mailbox is full, or the component is moving to a new thread.
+    /// The component is up, but its mailbox is full.
     Full(M),
-    /// The component does not run any more.
-    Closed(M),
+    /// The component is not up, and its mailbox is full or still to come: with a new thread.
+    Restarting(M),
+    /// The component has ended or is stopping, and will not start by itself.
+    NotRunning(M),
 }
 
 impl<M> TellError<M> {
     /// The message.
     pub fn into_inner(self) -> M {
         match self {
-            Self::Full(m) | Self::Closed(m) => m,
+            Self::Full(m) | Self::Restarting(m) | Self::NotRunning(m) => m,
         }
     }
 }
@@ -92,17 +151,24 @@ impl<M> fmt::Debug for TellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full(_) => "Full(..)",
-            Self::Closed(_) => "Closed(..)",
+            Self::Restarting(_) => "Restarting(..)",
+            Self::NotRunning(_) => "NotRunning(..)",
         })
     }
 }
 
 impl<M> fmt::Display for TellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "the mailbox has no room now; the message was not delivered",
-            Self::Closed(_) => "the component does not run any more; the message was not delivered",
-        })
+        let message = message_name::<M>();
+        match self {
+            Self::Full(_) => write!(f, "the mailbox is full; `{message}` was not delivered"),
+            Self::Restarting(_) => {
+                write!(f, "the component is not up and has no room; `{message}` was not delivered")
+            }
+            Self::NotRunning(_) => {
+                write!(f, "the component does not run any more; `{message}` was not delivered")
+            }
+        }
     }
 }
 
@@ -111,8 +177,8 @@ impl<M> std::error::Error for TellError<M> {}
 impl<M> Classify for TellError<M> {
     fn severity(&self) -> Severity {
         match self {
-            Self::Full(_) => Severity::Transient,
-            Self::Closed(_) => Severity::Recoverable,
+            Self::Full(_) | Self::Restarting(_) => Severity::Transient,
+            Self::NotRunning(_) => Severity::Recoverable,
         }
     }
 }
@@ -144,6 +210,8 @@ struct Core<A: Actor> {
     link: ArcSwap<Link<A>>,
     /// No message is taken any more.
     closed: AtomicBool,
+    /// An instance has done its start and has not ended since.
+    up: AtomicBool,
     /// Woken when there may be room, a new mailbox, or the end.
     changed: Notify,
 }
@@ -177,6 +245,7 @@ impl<A: Actor> Handle<A> {
             name: name.into(),
             link: ArcSwap::from_pointee(Link::new(DEFAULT_CAPACITY)),
             closed: AtomicBool::new(false),
+            up: AtomicBool::new(false),
             changed: Notify::new(),
         }))
     }
@@ -213,6 +282,16 @@ impl<A: Actor> Handle<A> {
         self.wake();
     }
 
+    /// Tells the senders whether the component is up.
+    pub(crate) fn set_up(&self, up: bool) {
+        self.0.up.store(up, SeqCst);
+    }
+
+    /// Whether both are the address of the same component.
+    pub(crate) fn is_same(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<Self>().is_some_and(|other| Arc::ptr_eq(&self.0, &other.0))
+    }
+
     /// Takes no more messages; those in the mailbox stay there.
     pub(crate) fn close(&self) {
         self.0.closed.store(true, SeqCst);
@@ -224,8 +303,21 @@ impl<A: Actor> Handle<A> {
         self.0.changed.notify_waiters();
     }
 
-    fn not_running(&self) -> CallError {
-        CallError::NotRunning { component: self.0.name.clone() }
+    /// There was no room for a message in time.
+    fn no_room<M>(&self, after: Duration) -> CallError {
+        let (component, message) = (self.0.name.clone(), message_name::<M>());
+        if self.is_closed() {
+            CallError::NotRunning { component, message }
+        } else if self.0.up.load(SeqCst) {
+            CallError::Full { component, message, after }
+        } else {
+            CallError::Restarting { component, message, after }
+        }
+    }
+
+    /// A message was taken, but its answer will not come.
+    fn lost<M>(&self, lost: Lost) -> CallError {
+        CallError::OutcomeUnknown { component: self.0.name.clone(), message: message_name::<M>(), lost }
     }
 
     /// Repeats `attempt` until it succeeds or the component is closed.
@@ -239,7 +331,8 @@ impl<A: Actor> Handle<A> {
             tokio::pin!(changed);
             changed.as_mut().enable();
             if self.is_closed() {
-                return Err(self.not_running());
+                let (component, message) = (self.0.name.clone(), message_name::<M>());
+                return Err(CallError::NotRunning { component, message });
             }
             let link = self.0.link.load_full();
             let attempted =
@@ -269,19 +362,22 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
         self.deliver(message, send).await
     }
 
-    async fn answer<R>(&self, Answer { answer, mut lost }: Answer<R>) -> Result<R, CallError> {
+    async fn answer<M: Message>(
+        &self,
+        Answer { answer, mut lost }: Answer<M::Result>,
+    ) -> Result<M::Result, CallError> {
         let answer = tokio::select! {
             biased;
             answer = answer => answer.ok(),
             Ok(_) = lost.wait_for(|lost| *lost) => None,
         };
-        answer.ok_or_else(|| CallError::Closed { component: self.0.name.clone() })
+        answer.ok_or_else(|| self.lost::<M>(Lost::Ended))
     }
 
     /// Sends a message, waiting for room, and waits for its result without a time limit.
     ///
     /// # Errors
-    /// [`CallError::NotRunning`] or [`CallError::Closed`].
+    /// [`CallError::NotRunning`] or [`CallError::OutcomeUnknown`].
     pub async fn call<M>(&self, message: M) -> Result<M::Result, CallError>
     where
         M: Message + Send + 'static,
@@ -289,7 +385,7 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
         A: Handler<M>,
     {
         let answer = self.send(message).await?;
-        self.answer(answer).await
+        self.answer::<M>(answer).await
     }
 
     /// As [`call`](Self::call), with a limit to the whole time. A message that is still in the mailbox when
@@ -307,11 +403,11 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
         tokio::pin!(over);
         let answer = tokio::select! {
             sent = self.send(message) => sent?,
-            () = &mut over => return Err(CallError::Full { component: self.0.name.clone(), after: limit }),
+            () = &mut over => return Err(self.no_room::<M>(limit)),
         };
         tokio::select! {
-            answer = self.answer(answer) => answer,
-            () = &mut over => Err(CallError::Timeout { component: self.0.name.clone(), after: limit }),
+            answer = self.answer::<M>(answer) => answer,
+            () = &mut over => Err(self.lost::<M>(Lost::Late(limit))),
         }
     }
 
@@ -339,16 +435,16 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
         A: Handler<M>,
     {
         if self.is_closed() {
-            return Err(TellError::Closed(message));
+            return Err(TellError::NotRunning(message));
         }
         let link = self.0.link.load();
         if *link.lost.borrow() {
-            return Err(TellError::Full(message));
+            return Err(TellError::Restarting(message));
         }
         link.tx.try_send(message, true).map_err(|e| match e {
-            SendError::Full(m) => TellError::Full(m),
-            SendError::Closed(m) if self.is_closed() => TellError::Closed(m),
-            SendError::Closed(m) => TellError::Full(m),
+            SendError::Full(m) if self.0.up.load(SeqCst) => TellError::Full(m),
+            SendError::Closed(m) if self.is_closed() => TellError::NotRunning(m),
+            SendError::Full(m) | SendError::Closed(m) => TellError::Restarting(m),
         })
     }
 
@@ -394,5 +490,20 @@ where
 
     fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
         Self::try_tell(self, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Plain;
+    struct Generic<T>(#[allow(dead_code)] T);
+
+    #[test]
+    fn a_message_goes_by_its_last_name() {
+        assert_eq!(message_name::<Plain>(), "Plain");
+        assert!(message_name::<Generic<Plain>>().starts_with("Generic<"));
+        assert_eq!(message_name::<u64>(), "u64");
     }
 }

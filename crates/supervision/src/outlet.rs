@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use actix::prelude::{MailboxError, Message, Recipient, SendError};
 
-use crate::{CallError, TellError};
+use crate::handle::message_name;
+use crate::{CallError, Lost, TellError};
 
 #[async_trait::async_trait]
 pub(crate) trait OutletTarget<M>: Send + Sync
@@ -78,7 +79,7 @@ where
     /// See [`Handle::call`](crate::Handle::call).
     ///
     /// # Errors
-    /// [`CallError::NotRunning`] or [`CallError::Closed`].
+    /// [`CallError::NotRunning`] or [`CallError::OutcomeUnknown`].
     pub async fn call(&self, message: M) -> Result<M::Result, CallError> {
         self.0.call(message).await
     }
@@ -94,7 +95,7 @@ where
     /// See [`Handle::tell`](crate::Handle::tell).
     ///
     /// # Errors
-    /// [`CallError::NotRunning`]; for a recipient also [`CallError::Closed`].
+    /// [`CallError::NotRunning`]; for a recipient also [`CallError::OutcomeUnknown`].
     pub async fn tell(&self, message: M) -> Result<(), CallError> {
         self.0.tell(message).await
     }
@@ -122,17 +123,21 @@ where
 
     async fn send(&self, message: M, limit: Option<Duration>) -> Result<M::Result, CallError> {
         let component = Self::NAME.to_owned();
+        let name = message_name::<M>();
         if !self.0.connected() {
-            return Err(CallError::NotRunning { component });
+            return Err(CallError::NotRunning { component, message: name });
         }
         let request = self.0.send(message);
         match limit {
             None => request.await,
             Some(limit) => request.timeout(limit).await,
         }
-        .map_err(|e| match e {
-            MailboxError::Closed => CallError::Closed { component },
-            MailboxError::Timeout => CallError::Timeout { component, after: limit.unwrap_or_default() },
+        .map_err(|e| {
+            let lost = match e {
+                MailboxError::Closed => Lost::Ended,
+                MailboxError::Timeout => Lost::Late(limit.unwrap_or_default()),
+            };
+            CallError::OutcomeUnknown { component, message: name, lost }
         })
     }
 }
@@ -162,7 +167,7 @@ where
     fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
         self.0.try_send(message).map_err(|e| match e {
             SendError::Full(m) => TellError::Full(m),
-            SendError::Closed(m) => TellError::Closed(m),
+            SendError::Closed(m) => TellError::NotRunning(m),
         })
     }
 }

@@ -22,6 +22,8 @@ pub struct Seat<A: Actor> {
     factory: Factory<A>,
     handle: Handle<A>,
     epoch: u64,
+    /// The guard that it belongs to.
+    generation: u64,
 }
 
 impl<A: Actor> Clone for Seat<A> {
@@ -31,6 +33,7 @@ impl<A: Actor> Clone for Seat<A> {
             factory: Arc::clone(&self.factory),
             handle: self.handle.clone(),
             epoch: self.epoch,
+            generation: self.generation,
         }
     }
 }
@@ -43,7 +46,12 @@ impl<A: Actor> fmt::Debug for Seat<A> {
 
 impl<A: Actor> Seat<A> {
     pub(crate) fn new(shared: Arc<Shared>, factory: Factory<A>, handle: Handle<A>) -> Self {
-        Self { shared, factory, handle, epoch: 0 }
+        Self { shared, factory, handle, epoch: 0, generation: 0 }
+    }
+
+    /// The seat for the instances of a guard.
+    pub(crate) fn of_guard(&self, generation: u64) -> Self {
+        Self { generation, ..self.clone() }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -67,6 +75,9 @@ impl<A: Actor> Seat<A> {
 
     /// Whether this instance is still the component. False for a task that outlived its instance, and for
     /// an instance whose thread hung so that it was replaced: it must have no side effects any more.
+    ///
+    /// Between this answer and the side effect the instance may be replaced. Where that matters hand the
+    /// [`epoch`](Self::epoch) to what has the effect, and let it refuse every epoch below the highest it knows.
     pub fn is_current(&self) -> bool {
         self.shared.is_current(self.epoch)
     }
@@ -79,24 +90,25 @@ impl<A: Actor> Seat<A> {
     /// Still running, but cannot reach something it needs. Shown in the status; costs no restart. Repeated
     /// calls update the reason.
     pub fn degraded(&self, reason: impl Into<String>) {
-        if self.is_current() {
-            self.shared.set_degraded(Some(reason.into()));
-        }
+        self.shared.set_degraded(self.epoch, Some(reason.into()));
     }
 
     /// Ends a degradation; does nothing when there is none.
     pub fn healthy(&self) {
-        if self.is_current() {
-            self.shared.set_degraded(None);
-        }
+        self.shared.set_degraded(self.epoch, None);
     }
 
     /// Every handler calls it first, with the name of its message: it counts the messages handled, and
     /// names the message in the report of a failure.
     ///
     /// # Panics
-    /// With the feature `fault-injection`, when a fault armed for this component is due.
+    /// When the thread of this instance hung and the component goes on elsewhere: the unwinding, silent and
+    /// caught by the supervisor, ends the instance, so that it handles none of the messages left to it. With
+    /// the feature `fault-injection`, when a fault armed for this component is due.
     pub fn enter(&self, message: &'static str) {
+        if self.shared.is_replaced(self.generation) {
+            std::panic::resume_unwind(Box::new("replaced"));
+        }
         self.shared.messages.fetch_add(1, SeqCst);
         *lock(&self.shared.last_message) = Some(message);
         #[cfg(feature = "fault-injection")]
@@ -111,7 +123,7 @@ impl<A: Actor> Seat<A> {
     /// Builds the next instance, with the next epoch.
     pub fn rebuild(&self) -> A {
         let mut next = self.clone();
-        next.epoch = self.shared.next_epoch();
+        next.epoch = self.shared.next_epoch(self.generation);
         (self.factory)(next)
     }
 }
@@ -143,9 +155,7 @@ impl<A: Component> Seat<A> {
     }
 
     fn end(&self, ctx: &mut Context<A>, exit: Exit) {
-        if self.is_current() {
-            self.shared.set_exit(exit);
-        }
+        self.shared.set_exit(self.epoch, exit);
         ctx.stop();
     }
 }

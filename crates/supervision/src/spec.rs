@@ -25,6 +25,62 @@ pub struct ChildSpec<A: Actor> {
     intensity: Intensity,
     timing: Timing,
     capacity: usize,
+    dependencies: Vec<Dependency>,
+}
+
+/// A component that another one depends on: by its name, or by its [`Handle`], whose type and identity are
+/// checked at the start. See [`ChildSpec::depends_on`].
+#[derive(Clone)]
+pub struct Dependency {
+    name: String,
+    handle: Option<Arc<dyn HandleOf>>,
+}
+
+/// The handle of a dependency, whatever its type.
+trait HandleOf: Send + Sync {
+    /// Whether the other one, a `Handle` too, is the same.
+    fn is_same(&self, other: &dyn Any) -> bool;
+}
+
+impl<A: Actor> HandleOf for Handle<A> {
+    fn is_same(&self, other: &dyn Any) -> bool {
+        Self::is_same(self, other)
+    }
+}
+
+impl Dependency {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this child is the one meant.
+    pub(crate) fn is(&self, child: &dyn Child) -> bool {
+        self.handle.as_ref().is_none_or(|handle| handle.is_same(child.handle()))
+    }
+}
+
+impl fmt::Debug for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dependency").field(&self.name).finish()
+    }
+}
+
+impl From<&str> for Dependency {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), handle: None }
+    }
+}
+
+impl From<String> for Dependency {
+    fn from(name: String) -> Self {
+        Self { name, handle: None }
+    }
+}
+
+impl<A: Actor> From<&Handle<A>> for Dependency {
+    fn from(handle: &Handle<A>) -> Self {
+        Self { name: handle.name().to_owned(), handle: Some(Arc::new(handle.clone())) }
+    }
 }
 
 /// The times of a component that its supervisor keeps.
@@ -50,6 +106,7 @@ impl<A: Actor> fmt::Debug for ChildSpec<A> {
             .field("intensity", &self.intensity)
             .field("timing", &self.timing)
             .field("capacity", &self.capacity)
+            .field("dependencies", &self.dependencies)
             .finish_non_exhaustive()
     }
 }
@@ -75,6 +132,7 @@ impl<A: Component> ChildSpec<A> {
                 heartbeat: None,
             },
             capacity: DEFAULT_CAPACITY,
+            dependencies: Vec::new(),
         }
     }
 
@@ -140,6 +198,22 @@ impl<A: Component> ChildSpec<A> {
         self
     }
 
+    /// Declares that this component is of no use with a new instance of another one, unless it begins anew
+    /// itself: it holds a session with it, say, or something that was agreed on. By default no component
+    /// depends on another.
+    ///
+    /// Whenever the other one has been restarted, after a failure or by the operator, this one is restarted
+    /// too once the other is up again: gracefully, in the order of the start, and so on to what depends on
+    /// this one. That is no failure of this one and costs none of its restarts. If it waits for a restart
+    /// itself, it just goes on waiting; if it has ended, it stays ended. A degradation is no restart.
+    ///
+    /// The other one must be added to the system before this one.
+    #[must_use]
+    pub fn depends_on(mut self, other: impl Into<Dependency>) -> Self {
+        self.dependencies.push(other.into());
+        self
+    }
+
     /// The component's stable address.
     pub fn handle(&self) -> Handle<A> {
         self.handle.clone()
@@ -156,6 +230,7 @@ impl<A: Component> ChildSpec<A> {
             seat: Seat::new(shared, self.factory, self.handle),
             timing: self.timing,
             capacity: self.capacity,
+            dependencies: self.dependencies,
         }
     }
 }
@@ -164,11 +239,14 @@ impl<A: Component> ChildSpec<A> {
 pub(crate) trait Child: Send {
     fn shared(&self) -> &Arc<Shared>;
     fn timing(&self) -> Timing;
+    fn dependencies(&self) -> &[Dependency];
     /// The name its handle goes by.
     fn handle_name(&self) -> &str;
     /// The `Handle` of its type.
     fn handle(&self) -> &dyn Any;
     fn close_handle(&self);
+    /// Tells the senders that the component is down.
+    fn set_down(&self);
     /// Leaves the present mailbox to the thread that has it.
     fn abandon_handle(&self);
     /// Starts an incarnation; what happens to it is reported.
@@ -184,6 +262,7 @@ pub(crate) struct TypedChild<A: Actor> {
     seat: Seat<A>,
     timing: Timing,
     capacity: usize,
+    dependencies: Vec<Dependency>,
 }
 
 impl<A: Component> Child for TypedChild<A> {
@@ -193,6 +272,10 @@ impl<A: Component> Child for TypedChild<A> {
 
     fn timing(&self) -> Timing {
         self.timing
+    }
+
+    fn dependencies(&self) -> &[Dependency] {
+        &self.dependencies
     }
 
     fn handle_name(&self) -> &str {
@@ -207,6 +290,10 @@ impl<A: Component> Child for TypedChild<A> {
         self.seat.handle_ref().close();
     }
 
+    fn set_down(&self) {
+        self.seat.handle_ref().set_up(false);
+    }
+
     fn abandon_handle(&self) {
         self.seat.handle_ref().abandon();
     }
@@ -219,9 +306,9 @@ impl<A: Component> Child for TypedChild<A> {
     ) -> mpsc::Sender<Control> {
         let (control_tx, control) = mpsc::channel(CONTROLS);
         self.seat.shared().set_reporter(reporter.clone());
+        let seat = self.seat.of_guard(reporter.generation);
         let tether = Tether::new(reporter);
         let mailbox = self.seat.handle_ref().open(self.capacity);
-        let seat = self.seat.clone();
         let stop_deadline = self.timing.stop_deadline;
         // A dead arbiter drops the closure, and the tether in it reports that.
         arbiter.spawn_fn(move || {

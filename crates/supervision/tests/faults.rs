@@ -21,7 +21,7 @@ fn fault_at_the_nth_message() {
         for n in 1..=8 {
             match w.call(Add(n)).await {
                 Ok(_) => {}
-                Err(CallError::Closed { .. }) => lost.push(n),
+                Err(CallError::OutcomeUnknown { .. }) => lost.push(n),
                 Err(other) => panic!("{other}"),
             }
         }

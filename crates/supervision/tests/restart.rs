@@ -26,7 +26,7 @@ fn panic_in_a_handler() {
         assert_eq!(w.call(Add(3)).await.unwrap() % 1000, 3);
 
         let poison = w.call(Wrong::Panic).await;
-        assert!(matches!(poison, Err(CallError::Closed { .. })), "{poison:?}");
+        assert!(matches!(poison, Err(CallError::OutcomeUnknown { .. })), "{poison:?}");
         assert_eq!(w.call(Add(4)).await.unwrap() % 1000, 4, "the old sum is gone");
 
         let after = w.call(GetSeat).await.unwrap().0;
@@ -69,7 +69,7 @@ fn panic_in_a_timer_a_stream_and_a_future() {
             assert_eq!(probe.starts(), round as u64 + 2);
         }
         let lost = w.call(PanicInAnswer).await;
-        assert!(matches!(lost, Err(CallError::Closed { .. })), "{lost:?}");
+        assert!(matches!(lost, Err(CallError::OutcomeUnknown { .. })), "{lost:?}");
         assert!(lost.unwrap_err().outcome_unknown());
         assert_eq!(w.call(Add(1)).await.unwrap() % 1000, 1);
         system.shutdown().await;
@@ -235,7 +235,7 @@ fn thread_hung() {
         assert_eq!(failure.message.as_deref(), Some("Block"));
         assert!(!zombie.is_current());
         let lost = queued.await.unwrap();
-        assert!(matches!(lost, Err(CallError::Closed { .. })), "{lost:?}");
+        assert!(matches!(lost, Err(CallError::OutcomeUnknown { .. })), "{lost:?}");
         events.find("w", |kind| *kind == EventKind::ArbiterReplaced).await;
         events.restarted("w").await;
         assert_eq!(w.call(Add(1)).await.unwrap() % 1000, 1);
@@ -273,7 +273,10 @@ fn escalation() {
         let reason = "boom in a handler".to_owned();
         assert_eq!(exit, ExitReason::Escalated { component: "b".into(), reason: reason.clone() });
         assert_eq!(exit.exit_code(), 70);
-        assert_eq!(b.call(Add(1)).await, Err(CallError::NotRunning { component: "b".into() }));
+        assert_eq!(
+            b.call(Add(1)).await,
+            Err(CallError::NotRunning { component: "b".into(), message: "Add" })
+        );
 
         let report = system.shutdown().await;
         assert_eq!(report.reason, exit);
@@ -333,8 +336,11 @@ fn policies() {
             w.tell(Wrong::Done).await.unwrap();
             events.find("w", |kind| *kind == EventKind::Stopped).await;
             assert_eq!(system.status()[0].state, ComponentState::Stopped);
-            assert_eq!(w.call(Add(1)).await, Err(CallError::NotRunning { component: "w".into() }));
-            assert!(matches!(w.try_tell(Add(1)), Err(TellError::Closed(Add(1)))));
+            assert_eq!(
+                w.call(Add(1)).await,
+                Err(CallError::NotRunning { component: "w".into(), message: "Add" })
+            );
+            assert!(matches!(w.try_tell(Add(1)), Err(TellError::NotRunning(Add(1)))));
 
             // The same handle reaches it when the operator starts it again.
             system.restart("w").await.unwrap();
@@ -376,7 +382,7 @@ fn hammer() {
                     let id = sender * 1000 + n;
                     match w.call(Add(id)).await {
                         Ok(_) => answered.push(id),
-                        Err(CallError::Closed { .. }) => unknown += 1,
+                        Err(CallError::OutcomeUnknown { .. }) => unknown += 1,
                         Err(other) => panic!("{other}"),
                     }
                 }

@@ -12,8 +12,8 @@ use actix::prelude::*;
 use common::*;
 use ensemble_supervision::{
     Backoff, CallError, ChildSpec, ComponentState, ComponentStatus, ControlError, EventKind, ExitReason,
-    Handle, LifecycleEvent, Outlet, RestartPolicy, Seat, StartError, StopOutcome, Supervisor, SystemActor,
-    TellError,
+    Handle, LifecycleEvent, Lost, Outlet, RestartPolicy, Seat, StartError, StopOutcome, Supervisor,
+    SystemActor, TellError,
 };
 use tokio::sync::Notify;
 
@@ -103,7 +103,10 @@ fn graceful_stop() {
         while !w.is_closed() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(w.call(Add(99)).await, Err(CallError::NotRunning { component: "w".into() }));
+        assert_eq!(
+            w.call(Add(99)).await,
+            Err(CallError::NotRunning { component: "w".into(), message: "Add" })
+        );
         release.send(()).unwrap();
         rest.notify_one();
         assert!(stopping.await.unwrap().is_clean());
@@ -232,7 +235,10 @@ fn commands_without_a_thread() {
             async move { w.call(Add(8)).await }
         });
         assert_eq!(system.shutdown().await.components[0].outcome, StopOutcome::NotRunning);
-        assert_eq!(waiting.await.unwrap(), Err(CallError::NotRunning { component: "w".into() }));
+        assert_eq!(
+            waiting.await.unwrap(),
+            Err(CallError::NotRunning { component: "w".into(), message: "Add" })
+        );
     });
 }
 
@@ -335,7 +341,7 @@ fn bounded_mailbox() {
         assert!(matches!(w.clone().try_tell(Add(9)), Err(TellError::Full(Add(9)))));
         let limit = Duration::from_millis(5);
         let full = w.call_timeout(Add(9), limit).await;
-        assert_eq!(full, Err(CallError::Full { component: "w".into(), after: limit }));
+        assert_eq!(full, Err(CallError::Full { component: "w".into(), message: "Add", after: limit }));
         assert!(!full.unwrap_err().outcome_unknown());
 
         let waiting: Vec<_> = (10..30)
@@ -366,7 +372,10 @@ fn call_with_a_time_limit() {
         let (release, _) = block(&w).await;
         let limit = Duration::from_millis(5);
         let late = w.call_timeout(Add(1), limit).await;
-        assert_eq!(late, Err(CallError::Timeout { component: "w".into(), after: limit }));
+        assert_eq!(
+            late,
+            Err(CallError::OutcomeUnknown { component: "w".into(), message: "Add", lost: Lost::Late(limit) })
+        );
         release.send(()).unwrap();
         assert_eq!(w.call_timeout(Add(2), Duration::from_secs(30)).await.unwrap() % 1000, 2);
         assert!(!probe.lines().contains(&"add 1".to_owned()));
@@ -416,6 +425,17 @@ fn extended_root() {
 fn panic_in_the_root() {
     run(async {
         let (system, w, probe, _events) = single(|spec| spec).await;
+        let hung = worker("hung", &Arc::new(Probe::default()));
+        let h = hung.handle();
+        let other = Supervisor::builder().child(hung).start().unwrap();
+        let (release, zombie) = block(&h).await;
+        let queued = actix::spawn(async move { h.call(Add(1)).await });
+        tokio::task::yield_now().await;
+        other.call(PanicInRoot).await.unwrap_err();
+        queued.await.unwrap().unwrap_err();
+        assert!(!zombie.is_current());
+        release.send(()).unwrap();
+
         system.call(PanicInRoot).await.unwrap_err();
         let exit = system.wait().await;
         let ExitReason::Escalated { component, reason } = &exit else { panic!("{exit:?}") };

@@ -1,6 +1,6 @@
 //! The root actor.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::events::wall_clock;
 use crate::panics::catch;
 use crate::policy::{Decision, Ending};
 use crate::shared::{Control, EndKind, Report, ReportKind, Reporter, lock};
-use crate::spec::{Child, Heartbeat};
+use crate::spec::{Child, Heartbeat, Timing};
 use crate::{ComponentState, ComponentStatus, EventKind, Failure, Handle, LifecycleEvent, Outlet};
 
 /// Events kept for a subscriber that is behind.
@@ -50,6 +50,7 @@ pub struct SystemActor {
     incoming: Option<mpsc::UnboundedReceiver<Report>>,
     subscribers: Vec<Subscriber>,
     starting: Start,
+    following: Follow,
     stopping: Option<Stop>,
     ended: watch::Sender<Option<ShutdownReport>>,
     ready: watch::Sender<bool>,
@@ -65,6 +66,8 @@ impl std::fmt::Debug for SystemActor {
 
 struct Slot {
     child: Box<dyn Child>,
+    /// Those that are restarted when this one was.
+    dependents: Vec<usize>,
     running: Option<Running>,
     /// Its guard has ended, the thread is being joined.
     joining: Option<EndKind>,
@@ -74,6 +77,8 @@ struct Slot {
     /// The timer of a start on a new thread.
     respawn: Option<(SpawnHandle, Instant)>,
     heartbeat: Option<SpawnHandle>,
+    /// The timer of a restart that was sent to the guard.
+    insisting: Option<SpawnHandle>,
 }
 
 /// One incarnation on its thread.
@@ -96,6 +101,14 @@ struct Start {
     awaited: Option<(usize, SpawnHandle)>,
 }
 
+/// The ordered restart of what depends on a restarted component.
+#[derive(Default)]
+struct Follow {
+    /// Still to be restarted, and because of which component.
+    queue: BTreeMap<usize, usize>,
+    awaited: Option<(usize, SpawnHandle)>,
+}
+
 /// The ordered stop.
 struct Stop {
     reason: ExitReason,
@@ -107,7 +120,7 @@ struct Stop {
 impl SystemActor {
     pub(super) fn new(
         root: Handle<Self>,
-        children: Vec<Box<dyn Child>>,
+        children: impl Iterator<Item = (Box<dyn Child>, Vec<usize>)>,
         table: Table,
         subscribers: Vec<Outlet<LifecycleEvent>>,
         ended: watch::Sender<Option<ShutdownReport>>,
@@ -118,23 +131,26 @@ impl SystemActor {
             reason = "reports are sent from drops, must not be lost, and are a few per start"
         )]
         let (reports, incoming) = mpsc::unbounded_channel();
-        let slot = |child| Slot {
+        let slot = |(child, dependents)| Slot {
             child,
+            dependents,
             running: None,
             joining: None,
             again: None,
             generation: 0,
             respawn: None,
             heartbeat: None,
+            insisting: None,
         };
         Self {
             root,
-            children: children.into_iter().map(slot).collect(),
+            children: children.map(slot).collect(),
             table,
             reports,
             incoming: Some(incoming),
             subscribers: subscribers.into_iter().map(Subscriber::new).collect(),
             starting: Start::default(),
+            following: Follow::default(),
             stopping: None,
             ended,
             ready,
@@ -212,8 +228,9 @@ impl SystemActor {
         let reports = self.reports.clone();
         let Some(slot) = self.children.get_mut(index) else { return };
         slot.generation += 1;
-        slot.child.shared().generation.store(slot.generation, SeqCst);
+        slot.child.shared().appoint(slot.generation);
         slot.child.shared().restart_asked.store(false, SeqCst);
+        slot.child.shared().follow_asked.store(false, SeqCst);
         match Arbiter::try_new() {
             Ok(arbiter) => {
                 let reporter = Reporter { root: reports, index, generation: slot.generation };
@@ -230,10 +247,14 @@ impl SystemActor {
 
     fn on_report(&mut self, report: Report, ctx: &mut Context<Self>) {
         let Report { index, generation, kind } = report;
+        if let (ReportKind::Failed { .. }, Some(slot)) = (&kind, self.children.get(index)) {
+            slot.child.shared().failure_heard();
+        }
         if self.children.get(index).is_none_or(|slot| slot.generation != generation) {
             return;
         }
         match kind {
+            ReportKind::Starting => self.set_state(index, ComponentState::Starting),
             ReportKind::Started { down_since } => {
                 self.table.with(index, |row| row.started(down_since.is_some()));
                 self.publish(
@@ -242,15 +263,14 @@ impl SystemActor {
                 );
                 // It may have found out during its start that something is out of reach.
                 self.health(index);
-                if self.settled(index, ctx) {
-                    self.start_next(ctx);
+                if down_since.is_some() {
+                    self.lead(index);
                 }
+                self.settle(index, ctx);
             }
             ReportKind::Failed { failure, next } => {
                 self.failed(index, failure, next, ctx);
-                if self.settled(index, ctx) {
-                    self.start_next(ctx);
-                }
+                self.settle(index, ctx);
             }
             ReportKind::Health => self.health(index),
             ReportKind::Ended(end) => self.ended(index, end, ctx),
@@ -330,9 +350,7 @@ impl SystemActor {
                 EndKind::Failed => {}
             }
         }
-        if self.settled(index, ctx) {
-            self.start_next(ctx);
-        }
+        self.settle(index, ctx);
     }
 
     /// The thread of an ended incarnation has ended too.
@@ -359,6 +377,7 @@ impl SystemActor {
     ) {
         let Some(slot) = self.children.get_mut(index) else { return };
         let shared = Arc::clone(slot.child.shared());
+        slot.child.set_down();
         let now = tokio::time::Instant::now().into_std();
         let decision = lock(&shared.tracker).decide(Ending::Failed, now);
         let down_since = down_since.unwrap_or_else(Instant::now);
@@ -372,9 +391,7 @@ impl SystemActor {
         let message = lock(&shared.last_message).map(ToOwned::to_owned);
         let failure = Failure { reason, location: None, message, at: wall_clock() };
         self.failed(index, failure, decision, ctx);
-        if self.settled(index, ctx) {
-            self.start_next(ctx);
-        }
+        self.settle(index, ctx);
     }
 
     fn respawn(&mut self, index: usize, ctx: &mut Context<Self>) {
@@ -421,15 +438,7 @@ impl SystemActor {
     fn hung(&mut self, index: usize, timeout: Duration, ctx: &mut Context<Self>) {
         let Some(slot) = self.children.get_mut(index) else { return };
         slot.heartbeat = None;
-        let shared = slot.child.shared();
-        shared.fenced.store(true, SeqCst);
-        slot.child.abandon_handle();
-        // The guard and its reports are of no account from here on.
-        slot.generation += 1;
-        shared.generation.store(slot.generation, SeqCst);
-        if let Some(running) = slot.running.take() {
-            running.arbiter.stop();
-        }
+        slot.give_up();
         let reason = format!("hung: its thread gave no sign of life for {timeout:?}");
         self.thread_lost(index, reason, Some(Instant::now()), ctx);
     }
@@ -450,11 +459,14 @@ impl SystemActor {
             // Its turn to start will come.
             Command::Restart if index >= self.starting.next => {}
             Command::Restart => {
-                if let Some(running) = &slot.running
-                    && (slot.child.shared().restart_asked.swap(true, SeqCst)
-                        || running.control.try_send(Control::Restart).is_ok())
-                {
-                    return Ok(());
+                if let Some(running) = &slot.running {
+                    if slot.child.shared().restart_asked.swap(true, SeqCst) {
+                        return Ok(());
+                    }
+                    if running.control.try_send(Control::Restart).is_ok() {
+                        self.insist(index, ctx);
+                        return Ok(());
+                    }
                 }
                 lock(&slot.child.shared().tracker).reset();
                 if slot.joining.is_some() || slot.running.is_some() {
@@ -479,6 +491,87 @@ impl SystemActor {
         Ok(())
     }
 
+    /// Sees to it that a restart that was sent to a guard is made, even if its thread hangs.
+    fn insist(&mut self, index: usize, ctx: &mut Context<Self>) {
+        let Some(slot) = self.children.get_mut(index) else { return };
+        let (generation, epoch) = (slot.generation, slot.child.shared().epoch.load(SeqCst));
+        let deadline = slot.child.timing().stop_deadline.saturating_add(FORCE_GRACE);
+        slot.stop_insisting(ctx);
+        slot.insisting = Some(ctx.run_later(deadline, move |root, ctx| {
+            let Some(slot) = root.children.get_mut(index) else { return };
+            let hangs = root.stopping.is_none()
+                && slot.running.is_some()
+                && slot.generation == generation
+                && slot.child.shared().epoch.load(SeqCst) == epoch;
+            if hangs {
+                tracing::error!(component = slot.name(), "hangs; it is left to itself for its restart");
+                slot.stop_pulse(ctx);
+                slot.give_up();
+                root.publish(index, EventKind::ArbiterReplaced);
+                root.spawn(index, Some(Instant::now()), ctx);
+            }
+        }));
+    }
+
+    // --- dependencies ---
+
+    /// A component is up again: those that depend on it have to follow.
+    fn lead(&mut self, index: usize) {
+        if self.stopping.is_none()
+            && let Some(slot) = self.children.get(index)
+        {
+            self.following.queue.extend(slot.dependents.iter().map(|dependent| (*dependent, index)));
+        }
+    }
+
+    /// A component has started, failed or ended: whoever waits for that goes on.
+    fn settle(&mut self, index: usize, ctx: &mut Context<Self>) {
+        if self.settled(index, ctx) {
+            self.start_next(ctx);
+        }
+        if let Some((_, timer)) = self.following.awaited.take_if(|(awaited, _)| *awaited == index) {
+            ctx.cancel_future(timer);
+        }
+        if let Some(slot) = self.children.get_mut(index) {
+            slot.stop_insisting(ctx);
+        }
+        self.follow_next(ctx);
+    }
+
+    /// Restarts the next component that has to follow, when none is being waited for.
+    fn follow_next(&mut self, ctx: &mut Context<Self>) {
+        while self.following.awaited.is_none()
+            && self.stopping.is_none()
+            && let Some((index, dependency)) = self.following.queue.pop_first()
+        {
+            let Some(slot) = self.children.get(index) else { continue };
+            // One that has no thread, now or yet, starts later than what it depends on anyway.
+            let Some(running) = &slot.running else { continue };
+            // That one is on its way may be true no longer when this one gets there; one too many does no harm.
+            let asked = slot.child.shared().follow_asked.swap(true, SeqCst);
+            if !asked && running.control.try_send(Control::Follow).is_err() {
+                continue;
+            }
+            // It goes on waiting, or is about to start: its next report may be far away.
+            let waits =
+                self.table.with(index, |row| matches!(row.state(), ComponentState::BackingOff { .. }));
+            if waits == Some(true) {
+                continue;
+            }
+            let Timing { stop_deadline, start_deadline, .. } = slot.child.timing();
+            let limit = stop_deadline.saturating_add(start_deadline);
+            let timer = ctx.run_later(limit, move |root, ctx| {
+                tracing::warn!(component = root.name(index), "has not restarted within {limit:?}");
+                root.following.awaited = None;
+                root.follow_next(ctx);
+            });
+            self.following.awaited = Some((index, timer));
+            let dependency = self.name(dependency).to_owned();
+            self.publish(index, EventKind::Follows { dependency });
+            self.insist(index, ctx);
+        }
+    }
+
     // --- stop ---
 
     /// Begins the ordered stop; the first reason counts.
@@ -494,7 +587,8 @@ impl SystemActor {
                 ctx.cancel_future(timer);
             }
         }
-        if let Some((_, timer)) = self.starting.awaited.take() {
+        let following = std::mem::take(&mut self.following).awaited;
+        for (_, timer) in self.starting.awaited.take().into_iter().chain(following) {
             ctx.cancel_future(timer);
         }
         let queue = (0..self.children.len()).rev().collect();
@@ -558,14 +652,7 @@ impl SystemActor {
     /// Leaves a component that does not react to itself.
     fn abandon(&mut self, index: usize, ctx: &mut Context<Self>) {
         let Some(slot) = self.children.get_mut(index) else { return };
-        let shared = slot.child.shared();
-        shared.fenced.store(true, SeqCst);
-        slot.child.abandon_handle();
-        slot.generation += 1;
-        shared.generation.store(slot.generation, SeqCst);
-        if let Some(running) = slot.running.take() {
-            running.arbiter.stop();
-        }
+        slot.give_up();
         tracing::error!(component = slot.name(), "its thread does not answer; it is left to itself");
         self.set_state(index, ComponentState::Failed("abandoned: its thread did not stop".into()));
         self.stopped(index, StopOutcome::Abandoned, ctx);
@@ -596,6 +683,24 @@ impl SystemActor {
 impl Slot {
     fn name(&self) -> &str {
         &self.child.shared().name
+    }
+
+    /// Leaves a thread that does not react to itself. Its guard and the reports of that are of no account
+    /// from here on.
+    fn give_up(&mut self) {
+        self.generation += 1;
+        self.child.shared().give_up(self.generation);
+        self.child.set_down();
+        self.child.abandon_handle();
+        if let Some(running) = self.running.take() {
+            running.arbiter.stop();
+        }
+    }
+
+    fn stop_insisting(&mut self, ctx: &mut Context<SystemActor>) {
+        if let Some(timer) = self.insisting.take() {
+            ctx.cancel_future(timer);
+        }
     }
 
     fn stop_pulse(&mut self, ctx: &mut Context<SystemActor>) {
@@ -678,6 +783,9 @@ fn log(event: &LifecycleEvent) {
         EventKind::Resumed => tracing::info!(component, "resumed"),
         EventKind::Stopped => tracing::info!(component, "stopped"),
         EventKind::Escalated { reason } => tracing::error!(component, "ends the system: {reason}"),
+        EventKind::Follows { dependency } => {
+            tracing::info!(component, dependency, "restarts after what it depends on");
+        }
         EventKind::ArbiterReplaced => tracing::warn!(component, "moves to a new thread"),
     }
 }
@@ -689,6 +797,7 @@ impl Actor for SystemActor {
         if let Some(mut incoming) = self.incoming.take() {
             Self::add_stream(futures::stream::poll_fn(move |cx| incoming.poll_recv(cx)), ctx);
         }
+        self.root.set_up(true);
         self.start_next(ctx);
     }
 }
@@ -709,6 +818,8 @@ impl Drop for SystemActor {
             slot.child.shared().shutting_down.store(true, SeqCst);
             slot.child.close_handle();
             if let Some(running) = slot.running.take() {
+                slot.child.shared().fence(slot.generation);
+                slot.child.abandon_handle();
                 running.arbiter.stop();
             }
         }

@@ -112,9 +112,10 @@ impl SystemHandle {
         match self.root.call(Operate { name: name.to_owned(), command }).await {
             Ok(result) => result,
             Err(CallError::NotRunning { .. }) => Err(ControlError::ShuttingDown),
-            Err(e @ (CallError::Closed { .. } | CallError::Timeout { .. } | CallError::Full { .. })) => {
-                Err(e.into())
-            }
+            Err(
+                e
+                @ (CallError::Restarting { .. } | CallError::Full { .. } | CallError::OutcomeUnknown { .. }),
+            ) => Err(e.into()),
         }
     }
 
@@ -156,7 +157,7 @@ impl SystemHandle {
     /// Calls a handler that another crate has given to [`SystemActor`]. See [`Handle::call`].
     ///
     /// # Errors
-    /// [`CallError::NotRunning`] or [`CallError::Closed`].
+    /// [`CallError::NotRunning`] or [`CallError::OutcomeUnknown`].
     pub async fn call<M>(&self, message: M) -> Result<M::Result, CallError>
     where
         M: Message + Send + 'static,

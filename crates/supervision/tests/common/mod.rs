@@ -254,6 +254,48 @@ pub async fn block(worker: &Handle<Worker>) -> (std::sync::mpsc::Sender<()>, Sea
     (release, has_begun.recv().await.expect("the worker takes the message"))
 }
 
+/// What a blocked worker does when it comes to itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Then {
+    Panic,
+    Fail,
+    Done,
+    Degrade,
+    /// Has its effect, if it is still the component.
+    Act,
+}
+
+/// As [`Block`], with something to do afterwards.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct BlockThen(pub std::sync::mpsc::Receiver<()>, pub mpsc::Sender<Seat<Worker>>, pub Then);
+
+impl Handler<BlockThen> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, BlockThen(until, begun, then): BlockThen, ctx: &mut Context<Self>) {
+        self.seat.enter("BlockThen");
+        begun.try_send(self.seat.clone()).unwrap();
+        until.recv().unwrap_or(());
+        match then {
+            Then::Panic => panic!("boom from the grave"),
+            Then::Fail => self.seat.fail_with(ctx, Severity::Fatal, "failed in the grave"),
+            Then::Done => self.seat.done(ctx),
+            Then::Degrade => self.seat.degraded("a voice from the grave"),
+            Then::Act if self.seat.is_current() => self.probe.log("effect"),
+            Then::Act => self.probe.log("effect refused"),
+        }
+    }
+}
+
+/// Blocks a worker until the sender sends, and has it do something then.
+pub async fn block_then(worker: &Handle<Worker>, then: Then) -> (std::sync::mpsc::Sender<()>, Seat<Worker>) {
+    let (release, until) = std::sync::mpsc::channel();
+    let (begun, mut has_begun) = mpsc::channel(1);
+    worker.tell(BlockThen(until, begun, then)).await.unwrap();
+    (release, has_begun.recv().await.expect("the worker takes the message"))
+}
+
 /// Sets or clears the degradation.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -373,6 +415,7 @@ pub fn word(kind: &EventKind) -> &'static str {
         EventKind::Resumed => "resumed",
         EventKind::Stopped => "stopped",
         EventKind::Escalated { .. } => "escalated",
+        EventKind::Follows { .. } => "follows",
         EventKind::ArbiterReplaced => "arbiter-replaced",
     }
 }
