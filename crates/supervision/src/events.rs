@@ -49,6 +49,9 @@ pub struct Failure {
     /// The message it was handling, as told by [`Seat::enter`](crate::Seat::enter). It may be the last one
     /// that was handled, when the failure came from a timer or a future.
     pub message: Option<String>,
+    /// How long the instance had been up; zero when it had not done its start. In milliseconds when serialised.
+    #[serde(with = "millis", rename = "uptime_ms", default)]
+    pub uptime: Duration,
     /// Wall-clock time, in Unix milliseconds when serialised.
     #[serde(with = "unix_millis")]
     pub at: SystemTime,

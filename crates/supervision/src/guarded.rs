@@ -37,8 +37,8 @@ pub(crate) struct Guarded<A: Component> {
     stop_deadline: Duration,
     /// Since when the component is down; shared with the item that reports its start.
     down_since: Rc<Cell<Option<Instant>>>,
-    /// Whether the present instance has done its start.
-    begun: Rc<Cell<bool>>,
+    /// Since when the present instance has done its start.
+    begun: Rc<Cell<Option<Instant>>>,
     tether: Tether,
 }
 
@@ -235,7 +235,7 @@ impl<A: Component> Guarded<A> {
             }
         };
         // Before the start is done there is nothing to come to rest from.
-        if !self.begun.get() || !running {
+        if self.begun.get().is_none() || !running {
             return match command {
                 Control::Stop => Some(EndKind::Stopped),
                 Control::Restart | Control::Follow => {
@@ -326,7 +326,9 @@ impl<A: Component> Guarded<A> {
         }
         let cause = cause();
         let message = lock(&self.shared().last_message).map(ToOwned::to_owned);
-        let failure = Failure { reason: cause.message, location: cause.location, message, at: wall_clock() };
+        let uptime = self.begun.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let failure =
+            Failure { reason: cause.message, location: cause.location, message, uptime, at: wall_clock() };
         let unheard = self.shared().failure_told();
         self.reporter().report(ReportKind::Failed { failure, next: decision });
         match decision {
@@ -382,7 +384,7 @@ impl<A: Component> Guarded<A> {
     /// Lets the new instance run.
     fn begin(&mut self) {
         self.phase = Phase::Running;
-        self.begun.set(false);
+        self.begun.set(None);
         self.set_up(false);
         self.reporter().report(ReportKind::Starting);
         let down_since = Rc::clone(&self.down_since);
@@ -468,14 +470,14 @@ impl<A: Actor> ActorFuture<A> for Nothing {
 struct Begun {
     reporter: Reporter,
     down_since: Rc<Cell<Option<Instant>>>,
-    begun: Rc<Cell<bool>>,
+    begun: Rc<Cell<Option<Instant>>>,
 }
 
 impl<A: Component> ActorFuture<A> for Begun {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, actor: &mut A, _: &mut A::Context, _: &mut TaskContext<'_>) -> Poll<()> {
-        self.begun.set(true);
+        self.begun.set(Some(Instant::now()));
         let seat = actor.seat();
         if seat.is_current() {
             seat.handle_ref().set_up(true);

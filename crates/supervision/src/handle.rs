@@ -324,8 +324,19 @@ impl<A: Actor> Handle<A> {
     async fn deliver<M, T>(
         &self,
         mut message: M,
-        attempt: impl Fn(&Arc<Link<A>>, M) -> Result<T, SendError<M>>,
+        attempt: impl Fn(&Link<A>, M) -> Result<T, SendError<M>>,
     ) -> Result<T, CallError> {
+        let attempt = |message: M| {
+            let link = self.0.link.load();
+            if *link.lost.borrow() { Err(SendError::Closed(message)) } else { attempt(&link, message) }
+        };
+        // Mostly there is room, and nothing to wait for.
+        if !self.is_closed() {
+            match attempt(message) {
+                Ok(done) => return Ok(done),
+                Err(SendError::Full(m) | SendError::Closed(m)) => message = m,
+            }
+        }
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
@@ -334,11 +345,7 @@ impl<A: Actor> Handle<A> {
                 let (component, message) = (self.0.name.clone(), message_name::<M>());
                 return Err(CallError::NotRunning { component, message });
             }
-            let link = self.0.link.load_full();
-            let attempted =
-                if *link.lost.borrow() { Err(SendError::Closed(message)) } else { attempt(&link, message) };
-            drop(link);
-            match attempted {
+            match attempt(message) {
                 Ok(done) => return Ok(done),
                 // A closed mailbox behind an open handle is about to be replaced, or the handle closed.
                 Err(SendError::Full(m) | SendError::Closed(m)) => message = m,
@@ -355,7 +362,7 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
         M::Result: Send,
         A: Handler<M>,
     {
-        let send = |link: &Arc<Link<A>>, m| {
+        let send = |link: &Link<A>, m| {
             let lost = link.lost.subscribe();
             link.tx.send(m).map(|answer| Answer { answer, lost })
         };

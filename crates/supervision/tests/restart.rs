@@ -427,3 +427,45 @@ fn thread_lost_during_the_delay() {
         system.shutdown().await;
     });
 }
+
+/// Failures without any delay leave the thread and the root their other work: they can be stopped at once.
+#[test]
+fn a_hot_loop_of_failures_can_be_stopped() {
+    run(async {
+        let probe = Arc::new(Probe::default());
+        probe.start_panics.store(u64::MAX, SeqCst);
+        let pulse = Duration::from_secs(1);
+        let spec = worker("w", &probe).backoff(Backoff::NONE).heartbeat(pulse, 10 * pulse);
+        let other = worker("other", &Arc::new(Probe::default()));
+        let (w, o) = (spec.handle(), other.handle());
+        let system = Supervisor::builder().child(spec).child(other).start().unwrap();
+        while system.status()[0].failures < 300 {
+            o.call(Add(1)).await.unwrap();
+        }
+        let status = &system.status()[0];
+        assert!(probe.starts() - status.failures < 1000, "the root hears of the failures as they happen");
+        let report = system.shutdown().await;
+        assert!(report.is_clean(), "{report:?}");
+        assert!(w.call(Add(1)).await.is_err());
+    });
+}
+
+/// While the start of an instance takes its time the status says so, not that it still waits for it.
+#[test]
+fn the_status_during_a_slow_restart() {
+    run(async {
+        let (system, w, probe, mut events) = single(|spec| spec).await;
+        let gate = Arc::new(tokio::sync::Notify::new());
+        *probe.hold_start.lock().unwrap() = Some(Arc::clone(&gate));
+        w.call(Wrong::Panic).await.unwrap_err();
+        events.find("w", |kind| matches!(kind, EventKind::BackingOff { .. })).await;
+        while system.status()[0].state != ComponentState::Starting {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(system.status()[0].uptime, Duration::ZERO);
+        gate.notify_one();
+        events.restarted("w").await;
+        assert_eq!(system.status()[0].state, ComponentState::Running);
+        system.shutdown().await;
+    });
+}

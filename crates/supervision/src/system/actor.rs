@@ -389,7 +389,8 @@ impl SystemActor {
             Decision::Stop | Decision::GiveUp | Decision::Escalate => slot.child.close_handle(),
         }
         let message = lock(&shared.last_message).map(ToOwned::to_owned);
-        let failure = Failure { reason, location: None, message, at: wall_clock() };
+        let uptime = self.table.with(index, |row| row.uptime()).unwrap_or_default();
+        let failure = Failure { reason, location: None, message, uptime, at: wall_clock() };
         self.failed(index, failure, decision, ctx);
         self.settle(index, ctx);
     }

@@ -62,6 +62,10 @@ impl Row {
         self.last_failure = Some(failure);
     }
 
+    pub(super) fn uptime(&self) -> Duration {
+        self.up_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     fn status(&self) -> ComponentStatus {
         let paused = self.shared.paused.load(SeqCst);
         let state = match &self.state {
@@ -73,7 +77,7 @@ impl Row {
             state,
             paused,
             in_state: self.since.elapsed(),
-            uptime: self.up_since.map_or(Duration::ZERO, |t| t.elapsed()),
+            uptime: self.uptime(),
             epoch: self.shared.epoch.load(SeqCst),
             restarts: self.restarts,
             failures: self.failures,
