@@ -121,8 +121,9 @@ impl FaultPlan {
     }
 
     /// What a bad provider does to an L1 client, with everything that a sequencer has to survive: errors, cuts, lost and
-    /// late answers, doubled transactions, heads that step back, short outages. About every eighth request is faulted at
-    /// `intensity` 1.0; at 2.0 twice as many. At most three in a row, so whoever retries makes progress.
+    /// late answers, doubled transactions, heads that step back, short outages. At `intensity` 1.0 about every
+    /// eighth request is faulted, and every fourth transaction; at 2.0 twice as many. At most three in a row, so whoever
+    /// retries makes progress.
     ///
     /// Not in it is what a client must stop at (another chain) and what no client can see (logs that are missing).
     #[must_use]
@@ -178,7 +179,7 @@ impl FaultPlan {
     }
 
     /// What a bad network does between a sequencer and its execution client: Engine API calls whose answer is lost or
-    /// that arrive twice, forgotten builds, errors, cuts, short outages. About every tenth request is faulted at
+    /// that arrive twice, forgotten builds, errors, cuts, short outages. About every eighth request is faulted at
     /// `intensity` 1.0; at most two in a row.
     ///
     /// Not in it is what a sequencer must stop at: refused tokens, another chain, methods that are not offered.
@@ -363,5 +364,199 @@ fn resolve(rng: &mut ChaCha8Rng, fault: Fault) -> Fault {
         Fault::DelayRequest(range) => Fault::DelayRequest(fixed(draw(rng, &range))),
         Fault::DelayAnswer(range) => Fault::DelayAnswer(fixed(draw(rng, &range))),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::FaultKind;
+
+    fn kinds(planner: &mut Planner, methods: &[&str]) -> Vec<Option<FaultKind>> {
+        methods.iter().map(|method| planner.decide(&[method]).fault.map(|fault| fault.kind())).collect()
+    }
+
+    /// The exact faults of a seed: when this changes, seeds of old CI logs mean something else.
+    #[test]
+    fn a_seed_means_the_same_for_ever() {
+        let plan = FaultPlan::new(42).latency("*", ms(0)..=ms(10)).fault("a", 0.4, Fault::Status(500)).fault(
+            "*",
+            0.2,
+            Fault::DelayAnswer(ms(0)..=ms(1000)),
+        );
+        let mut planner = Planner::new(plan);
+        let text: String = (0..40)
+            .map(|_| match planner.decide(&["a"]).fault {
+                Some(Fault::Status(_)) => 's',
+                Some(_) => 'd',
+                None => '.',
+            })
+            .collect();
+        assert_eq!(text, ".....dd...s.sssss.ssssdsss.sss.s.sssss.s");
+    }
+
+    /// What a method gets does not depend on how often others are called in between.
+    #[test]
+    fn methods_do_not_disturb_each_other() {
+        let plan = FaultPlan::l1(7, 2.0);
+        let (mut alone, mut mixed) = (Planner::new(plan.clone()), Planner::new(plan));
+        for n in 0..500 {
+            for _ in 0..n % 3 {
+                mixed.decide(&["eth_getLogs"]);
+                mixed.decide(&["eth_call", "eth_getLogs"]);
+            }
+            assert_eq!(alone.decide(&["eth_call"]), mixed.decide(&["eth_call"]), "request {n}");
+        }
+    }
+
+    #[test]
+    fn scripts_come_first_and_in_order() {
+        let mut planner = Planner::new(FaultPlan::new(1).fault("*", 1.0, Fault::CutRequest));
+        planner.script("eth_*", 2, Fault::Status(500));
+        planner.script("eth_call", 1, Fault::LoseAnswer);
+        planner.script("eth_call", 0, Fault::WrongId);
+        assert_eq!(planner.scripted(), 3);
+        let got = kinds(
+            &mut planner,
+            &["net_version", "eth_call", "eth_getLogs", "eth_getLogs", "eth_call", "eth_call"],
+        );
+        let (cut, status) = (Some(FaultKind::CutRequest), Some(FaultKind::Status));
+        assert_eq!(got, [cut, status, status, cut, Some(FaultKind::LoseAnswer), cut]);
+        planner.script("x", 5, Fault::WrongId);
+        planner.clear_script();
+        assert_eq!((planner.scripted(), kinds(&mut planner, &["x"])), (0, vec![cut]));
+    }
+
+    /// A script changes the requests that it is about and no others.
+    #[test]
+    fn scripts_do_not_move_the_plan() {
+        let plan = FaultPlan::l1(5, 2.0);
+        let (mut plain, mut scripted) =
+            (Planner::new(plan.clone()), Planner::new(plan.at_most_in_a_row(u32::MAX)));
+        scripted.script("eth_call", 3, Fault::WrongId);
+        plain.plan.in_a_row = u32::MAX;
+        for n in 0..300 {
+            let (a, b) = (plain.decide(&["eth_call"]), scripted.decide(&["eth_call"]));
+            if n >= 3 {
+                assert_eq!(a, b, "request {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_plan_begins_at_its_beginning() {
+        let plan = FaultPlan::engine(9, 3.0);
+        let mut fresh = Planner::new(plan.clone());
+        let mut used = Planner::new(FaultPlan::none());
+        kinds(&mut used, &["a"; 17]);
+        used.script("b", 1, Fault::WrongId);
+        used.set_plan(plan);
+        assert_eq!(kinds(&mut used, &["a"; 200]), kinds(&mut fresh, &["a"; 200]));
+        assert_eq!(kinds(&mut used, &["b"]), [Some(FaultKind::WrongId)], "scripts stay");
+    }
+
+    #[test]
+    fn a_batch_is_one_request_of_all_its_methods() {
+        let mut planner = Planner::new(FaultPlan::new(1).fault("b", 1.0, Fault::WrongId));
+        assert_eq!(planner.decide(&["a", "b"]).fault, Some(Fault::WrongId));
+        assert_eq!(planner.decide(&["a", "c"]).fault, None);
+        assert_eq!(planner.decide(&[]).fault, None);
+    }
+
+    #[test]
+    fn probabilities_are_probabilities() {
+        let always = |p: f64| {
+            Planner::new(FaultPlan::new(1).fault("*", p, Fault::WrongId)).decide(&["x"]).fault.is_some()
+        };
+        assert_eq!(
+            [2.0, 1.0, 0.0, -1.0, f64::NAN, f64::INFINITY].map(always),
+            [true, true, false, false, false, true]
+        );
+        let mut planner = Planner::new(FaultPlan::new(4).fault("*", 0.25, Fault::WrongId).fault(
+            "*",
+            0.5,
+            Fault::CutRequest,
+        ));
+        let got = kinds(&mut planner, &["x"; 4000]);
+        let share = |kind| got.iter().filter(|k| **k == kind).count();
+        assert!(
+            (900..1100).contains(&share(Some(FaultKind::WrongId))),
+            "{}",
+            share(Some(FaultKind::WrongId))
+        );
+        assert!((1900..2100).contains(&share(Some(FaultKind::CutRequest))));
+    }
+
+    #[test]
+    fn ranges_are_drawn_within_their_ends() {
+        let plan =
+            FaultPlan::new(8).latency("*", ms(5)..=ms(9)).fault("*", 1.0, Fault::DelayRequest(ms(1)..=ms(3)));
+        let mut planner = Planner::new(plan);
+        for _ in 0..100 {
+            let Decision { latency, fault: Some(Fault::DelayRequest(time)) } = planner.decide(&["x"]) else {
+                panic!()
+            };
+            assert!((ms(5)..=ms(9)).contains(&latency) && (ms(1)..=ms(3)).contains(time.start()));
+            assert_eq!(time.start(), time.end());
+        }
+        let backwards = FaultPlan::new(8).latency("*", ms(9)..=ms(5));
+        assert_eq!(Planner::new(backwards).decide(&["x"]).latency, ms(9));
+    }
+
+    /// SEQ-INV-11: a client that makes up methods does not fill memory.
+    #[test]
+    fn methods_are_bounded() {
+        let mut planner = Planner::new(FaultPlan::none());
+        for n in 0..3 * MAX_METHODS {
+            planner.decide(&[&format!("m{n}")]);
+        }
+        planner.decide(&[&"x".repeat(100_000)]);
+        assert!(planner.counts.len() <= MAX_METHODS + 1);
+        assert!(planner.counts.keys().all(|key| key.len() <= MAX_METHOD_LEN));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Whoever retries gets through: at any seed and intensity, no method is faulted more often in a row than the
+        /// plan allows.
+        #[test]
+        fn presets_let_who_retries_through(seed: u64, intensity in 0.0..20.0f64) {
+            for (plan, limit) in [(FaultPlan::l1(seed, intensity), 3), (FaultPlan::engine(seed, intensity), 2)] {
+                let mut planner = Planner::new(plan);
+                for method in ["eth_sendRawTransaction", "eth_getLogs", "engine_newPayloadV4"] {
+                    let mut row = 0;
+                    for _ in 0..200 {
+                        match planner.decide(&[method]).fault {
+                            Some(fault) if breaks(&fault) => row += 1,
+                            Some(_) | None => row = 0,
+                        }
+                        prop_assert!(row <= limit, "seed {seed}: {row} in a row");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn presets_fault_about_as_often_as_they_say() {
+        let share = |plan: FaultPlan, method: &str| {
+            let mut planner = Planner::new(plan);
+            kinds(&mut planner, &vec![method; 5000]).iter().flatten().count() as f64 / 5000.0
+        };
+        for (intensity, low, high) in [(0.0, 0.0, 0.0), (1.0, 0.08, 0.26), (2.0, 0.16, 0.5)] {
+            for method in ["eth_chainId", "eth_getTransactionCount", "eth_sendRawTransaction", "eth_getLogs"]
+            {
+                let got = share(FaultPlan::l1(1, intensity), method);
+                assert!((low..=high).contains(&got), "l1 {method} at {intensity}: {got}");
+            }
+            for method in ["engine_newPayloadV4", "engine_getPayloadV5", "eth_getBlockByNumber"] {
+                let got = share(FaultPlan::engine(1, intensity), method);
+                assert!((low..=high).contains(&got), "engine {method} at {intensity}: {got}");
+            }
+        }
     }
 }
