@@ -21,6 +21,9 @@ use crate::{ChaosError, Fault, FaultPlan, Pattern, Planner, Stats};
 const COMMANDS: usize = 64;
 /// Connections that the operating system holds until they are accepted.
 const BACKLOG: u32 = 1024;
+/// What the operating system holds of an answer that the client does not read, in bytes. Connections inherit it. Small, so
+/// that [`Stats::bytes_to_clients`] says what a client has read of an enormous answer.
+const SEND_BUFFER: u32 = 64 * 1024;
 /// How long to wait when the operating system cannot open another connection, or not open the port again.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -157,6 +160,7 @@ fn bound(address: SocketAddr) -> Result<TcpSocket, ChaosError> {
     let bind = || {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
         socket.bind(address)?;
         Ok(socket)
     };

@@ -31,8 +31,8 @@ pub struct Stats {
     pub target_failures: u64,
     /// Bytes of answers that came from the node.
     pub bytes_from_target: u64,
-    /// Bytes of answers handed to connections of clients. What the operating system buffers is in it, so this is an
-    /// upper bound of what clients have read.
+    /// Bytes of answers handed to connections of clients. What the operating system buffers is in it (a few
+    /// hundred KiB per connection), so this is an upper bound of what clients have read.
     pub bytes_to_clients: u64,
 }
 

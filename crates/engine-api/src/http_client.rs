@@ -482,10 +482,15 @@ impl ExecutionClient for HttpExecutionClient {
         if self.block(BlockId::Number(number)).await?.is_none() {
             return Ok(None);
         }
-        let raw: Result<Option<Bytes>, _> = self.public(METHOD, (quantity(number),)).await;
-        let Some(raw) = self.optional(raw, hint).await?.filter(|raw| !raw.is_empty()) else {
+        let raw: Result<Option<String>, _> = self.public(METHOD, (quantity(number),)).await;
+        let Some(hex) = self.optional(raw, hint).await? else { return Ok(None) };
+        // as a string: `Bytes` itself would also take a list of numbers
+        let raw: Bytes = hex
+            .parse()
+            .map_err(|e| EngineError::InvalidResponse { method: METHOD, reason: format!("no hex: {e}") })?;
+        if raw.is_empty() {
             return Ok(None);
-        };
+        }
         match raw_block::decode(&raw) {
             Ok(block) if block.number == number => Ok(Some(block)),
             Ok(block) => Err(EngineError::InvalidResponse {

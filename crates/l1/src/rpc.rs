@@ -351,7 +351,8 @@ impl L1Client for RpcL1Client {
     }
 
     async fn call(&self, to: Address, data: Bytes, tag: BlockTag) -> Result<Bytes, L1Error> {
-        self.read("eth_call", vec![json!({ "to": to, "data": data }), tag_param(tag)], Ok).await
+        let params = vec![json!({ "to": to, "data": data }), tag_param(tag)];
+        self.read("eth_call", params, |text: String| text.parse().map_err(|e| format!("no hex: {e}"))).await
     }
 
     async fn estimate_gas(
@@ -384,7 +385,9 @@ impl L1Client for RpcL1Client {
     }
 
     async fn code(&self, address: Address) -> Result<Bytes, L1Error> {
-        self.read("eth_getCode", vec![json!(address), json!("latest")], Ok).await
+        let params = vec![json!(address), json!("latest")];
+        self.read("eth_getCode", params, |text: String| text.parse().map_err(|e| format!("no hex: {e}")))
+            .await
     }
 
     async fn fee_history(&self, blocks: u64, percentile: f64) -> Result<FeeHistory, L1Error> {
