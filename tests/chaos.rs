@@ -293,9 +293,10 @@ async fn insist(from: &Account, call: &Call, gas: u64) -> TxReceipt {
                 return Some(receipt);
             }
         }
-        let nonce = from.nonce().await.ok()?;
+        // Not the pool's: that may count past a transaction which a reorg has taken away.
+        let nonce = chain.transaction_count(from.address(), false).await.ok()?;
         match sent.last() {
-            // The pool counts it, or it is about to be seen in a block.
+            // It is about to be seen in a block.
             Some((_, last)) if nonce > *last => {}
             Some((transaction, last)) if nonce == *last => {
                 drop(chain.send_raw_transaction(&transaction.raw).await)
