@@ -119,15 +119,35 @@ pub enum ActorError {
         /// What is wrong.
         reason: String,
     },
-    /// L1 was reorganised below deposits that the L2 already holds.
+    /// L1 was reorganised below deposits that the L2 already holds, and they are not there again yet.
     #[error(
-        "L1 was reorganised to block {ancestor}, but the L2 already holds deposit {included} of a dropped block; raise watcher.confirmations, and resolve this by hand before deposits go on"
+        "L1 was reorganised deeper than watcher.confirmations and has dropped the deposits {first} to {last}, which the L2 already holds; no new deposit is taken until they are on L1 again, which happens by itself when their transactions are mined anew; if they stay away, see `Dropped deposits` in docs/operations.md"
     )]
-    ReorgTooDeep {
-        /// Last canonical block.
-        ancestor: u64,
-        /// Id of an included deposit that L1 dropped.
-        included: u64,
+    DepositsDropped {
+        /// Lowest id.
+        first: u64,
+        /// Highest id.
+        last: u64,
+    },
+    /// L1 has another deposit in the place of one that the L2 already holds.
+    #[error(
+        "L1 was reorganised deeper than watcher.confirmations: deposit {id} is another one now (L1 block {l1_block}) than the L2 holds; no new deposit is taken, and no batch that holds it can be verified; the L2 has to be taken back to before that deposit: see `Dropped deposits` in docs/operations.md"
+    )]
+    DepositReplaced {
+        /// Id.
+        id: u64,
+        /// L1 block of the other one.
+        l1_block: u64,
+    },
+    /// A batch holds deposits that L1 does not have.
+    #[error(
+        "batch {batch} cannot be verified: L1 does not have the deposits up to {deposit} as the batch holds them; it goes on when they are on L1 again, else see `Dropped deposits` in docs/operations.md"
+    )]
+    DepositsNotOnL1 {
+        /// Number of the batch.
+        batch: u64,
+        /// Id of its last deposit.
+        deposit: u64,
     },
     /// No block that the watcher knows is still canonical.
     #[error("none of the last {0} L1 blocks the watcher has read is canonical any more")]
@@ -196,7 +216,9 @@ impl Classify for ActorError {
             // These need an operator, but a restart of the process would change nothing: the component stays
             // degraded and says why at every try.
             Self::BadDeposit { .. }
-            | Self::ReorgTooDeep { .. }
+            | Self::DepositsDropped { .. }
+            | Self::DepositReplaced { .. }
+            | Self::DepositsNotOnL1 { .. }
             | Self::NoCommonAncestor(_)
             | Self::BlockTooLarge { .. }
             | Self::Batch(_) => Severity::Recoverable,

@@ -99,7 +99,7 @@ impl Bed {
 
     /// Puts deposits into the ledger as the watcher would, `first` to `last`.
     pub(crate) async fn ledger(&self, first: u64, last: u64) {
-        let before = self.store().last_deposit().await.unwrap();
+        let before = self.store().last_deposit_on_l1().await.unwrap();
         let mut hash = before.map_or(B256::ZERO, |d| d.rolling_hash);
         let mut deposits = Vec::new();
         for id in first..=last {
@@ -361,10 +361,18 @@ impl FakeSender {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proposer(Arc<Mutex<ProposerState>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ProposerState {
     committed: Vec<B256>,
     verified: u64,
+    /// What the bridge says of every deposit; none when it has none.
+    deposits_hash: Option<B256>,
+}
+
+impl Default for ProposerState {
+    fn default() -> Self {
+        Self { committed: Vec::new(), verified: 0, deposits_hash: Some(B256::ZERO) }
+    }
 }
 
 impl Proposer {
@@ -372,8 +380,16 @@ impl Proposer {
         let this = Self::default();
         let state = Arc::clone(&this.0);
         l1.on_call(move |call| {
-            assert_eq!(call.to, PROPOSER);
             let state = lock(&state);
+            if call.to == BRIDGE {
+                // Of the bridge, only its checkpoints are asked for.
+                assert_eq!(call.data[..4], calls::deposit_checkpoint(0)[..4]);
+                return match state.deposits_hash {
+                    Some(hash) => Ok(Bytes::from([hash.0, [0; 32]].concat())),
+                    None => Err(L1Error::ExecutionReverted { message: "no such".into(), data: Bytes::new() }),
+                };
+            }
+            assert_eq!(call.to, PROPOSER);
             let number = |n: u64| Ok(Bytes::from(U256::from(n).to_be_bytes::<32>().to_vec()));
             if call.data == calls::last_committed_batch() {
                 return number(state.committed.len() as u64);
@@ -400,6 +416,11 @@ impl Proposer {
     /// A reorg, or `revertBatches`.
     pub(crate) fn uncommit_above(&self, number: usize) {
         lock(&self.0).committed.truncate(number);
+    }
+
+    /// The rolling hash of every deposit, none when the bridge has no deposits.
+    pub(crate) fn deposits_hash(&self, hash: Option<B256>) {
+        lock(&self.0).deposits_hash = hash;
     }
 
     pub(crate) fn verify(&self, last: u64) {

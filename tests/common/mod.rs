@@ -144,6 +144,11 @@ impl Drop for Anvil {
 impl Anvil {
     /// `None` when there is no anvil to start.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(&["--block-time", "1", "--slots-in-an-epoch", "1"])
+    }
+
+    /// [`Self::start`], with arguments of its own.
+    pub(crate) fn start_with(arguments: &[&str]) -> Option<Self> {
         let Ok(binary) = std::env::var("ENSEMBLE_ANVIL") else {
             eprintln!(
                 "skipped: set ENSEMBLE_ANVIL to the path of an anvil binary (not npm's wrapper) to run this test"
@@ -151,7 +156,8 @@ impl Anvil {
             return None;
         };
         let mut process = Command::new(binary)
-            .args(["--port", "0", "--block-time", "1", "--slots-in-an-epoch", "1", "--hardfork", "osaka"])
+            .args(["--port", "0", "--hardfork", "osaka"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .expect("ENSEMBLE_ANVIL can be run");
@@ -278,7 +284,11 @@ impl World {
 
     pub(crate) async fn on_anvil(anvil: Anvil) -> Self {
         // Its first blob transaction makes anvil load a trusted setup of its own.
-        Self::with(TempDir::new().unwrap(), L1::Anvil(anvil), |c| c.eth.request_timeout_ms = 60_000).await
+        Self::on_anvil_with(anvil, |c| c.eth.request_timeout_ms = 60_000).await
+    }
+
+    pub(crate) async fn on_anvil_with(anvil: Anvil, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(TempDir::new().unwrap(), L1::Anvil(anvil), change).await
     }
 
     async fn with(folder: TempDir, l1: L1, change: impl FnOnce(&mut Config)) -> Self {
@@ -376,6 +386,11 @@ impl World {
             panic!("only the development L1 can be started")
         };
         *handle = Some(DevL1::start(config.clone()).await.unwrap());
+    }
+
+    /// Hands the L2 node out; this world no longer stops it.
+    pub(crate) fn take_l2(&mut self) -> NodeHandle {
+        self.l2.take().expect("the L2 node runs")
     }
 
     pub(crate) async fn stop_l2(&mut self) {

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256};
 use ensemble_engine_api::{EngineError, PayloadStatus, mock::MockMethod};
 use ensemble_messages::BlockSealed;
+use ensemble_store::{Cursor, Unwound};
 use ensemble_supervision::{Backoff, ChildSpec, ComponentState, Handle, Supervisor, SystemHandle, faults};
 use tokio::sync::mpsc::Receiver;
 
@@ -205,6 +206,50 @@ async fn no_block_without_content_when_empty_blocks_are_off() {
     bed.ledger(1, 1).await;
     let sealed = running.block(&bed).await;
     assert_eq!((sealed.number, sealed.deposits), (1, 1));
+    running.system.shutdown().await;
+}
+
+/// A reorg of L1 takes a verification away: the client is not told that less is final than before, and the safe head
+/// does not fall below the final one.
+#[actix::test]
+async fn the_finalized_head_never_goes_back() {
+    let bed = Bed::new().await;
+    for number in 1..=2 {
+        bed.batch().await;
+        bed.store().mark_committed(number, None).await.unwrap();
+        bed.store().mark_verified(number, None).await.unwrap();
+    }
+    let mut running = start(&bed, "producer-final", true).await;
+    next(&mut running.sealed).await;
+    let block = |n: usize| bed.engine.chain()[n].block_hash;
+    assert_eq!(bed.engine.safe_and_finalized(), (block(2), block(2)));
+    bed.store().unverify_above(0).await.unwrap();
+    bed.store().uncommit_above(0).await.unwrap();
+    for _ in 0..2 {
+        running.block(&bed).await;
+        assert_eq!(bed.engine.safe_and_finalized(), (block(2), block(2)));
+        running.system.restart("producer-final").await.unwrap();
+    }
+    running.system.shutdown().await;
+}
+
+/// SEQ-INV-2: a deposit that leaves the ledger while its block is being built is not included.
+#[actix::test]
+async fn a_deposit_that_is_dropped_meanwhile_is_not_included() {
+    let bed = Bed::new().await;
+    bed.ledger(1, 2).await;
+    let mut running = start(&bed, "producer-dropped", true).await;
+    next(&mut running.sealed).await;
+    assert_eq!(included(&bed), [1, 2]);
+    bed.ledger(3, 4).await;
+    // As if L1 had dropped them between the look at the ledger and the end of the block.
+    let at = Cursor { number: 2, hash: B256::with_last_byte(1) };
+    assert_eq!(bed.store().unwind_l1(at, 4).await.unwrap(), Unwound { removed: 0, dropped: 2 });
+    running.tick_up_to(&bed, MockMethod::NewPayload).await;
+    assert_eq!((included(&bed), bed.store().head_block().await.unwrap().unwrap().number), (vec![1, 2], 1));
+    bed.ledger(3, 4).await;
+    running.block(&bed).await;
+    assert_eq!(included(&bed), [1, 2, 3, 4]);
     running.system.shutdown().await;
 }
 

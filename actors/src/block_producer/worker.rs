@@ -145,6 +145,10 @@ impl ProducerWorker {
                 *mark = (batch.last_block, batch.header.block_hash);
             }
         }
+        // After a reorg of L1 less may be verified than before, but no client takes back what is final.
+        if let Some(floor) = store.finalized_floor().await? {
+            marks = marks.map(|mark| if mark.0 < floor.0 { floor } else { mark });
+        }
         let [(safe_number, safe), (finalized_number, finalized)] = marks;
         Ok((ForkchoiceState { head, safe, finalized }, (safe_number, finalized_number)))
     }
@@ -190,7 +194,7 @@ impl ProducerWorker {
         }
         self.submit(&block).await?;
         // Kept before it becomes the head: a crash in between is repaired by `sync`, which replays it (SEQ-INV-3).
-        store.insert_block(&block).await?;
+        store.insert_new_block(&block).await?;
         Ok(Some(block))
     }
 }

@@ -562,6 +562,28 @@ async fn a_confirmed_commit_that_l1_lost_is_sent_anew() {
     committing.run.stop().await;
 }
 
+/// SEQ-INV-4: a commit that was confirmed and dropped before it was seen on L1 is sent anew as well.
+#[actix::test]
+async fn a_commit_dropped_unseen_is_sent_anew() {
+    let bed = Bed::new().await;
+    let mut committing = start(&bed, "committer-unseen", config()).await;
+    blocks(&bed, 1).await;
+    let (_, intent) = committing.batch(&bed).await;
+    let transaction = B256::repeat_byte(8);
+    bed.store().put_intent(&intent).await.unwrap();
+    bed.store().confirm_intent(&intent.id, transaction).await.unwrap();
+    committing.sender.otherwise(SendReply::AlreadyConfirmed { transaction });
+    let given_up = || async {
+        bed.l1.mine();
+        bed.clock.advance(2_000);
+        let state = bed.store().intent(&intent.id).await.unwrap().unwrap().state;
+        matches!(state, IntentState::Failed { .. })
+    };
+    committing.run.step_until("it is given up", given_up).await;
+    assert_eq!(next(&mut committing.asked).await, intent);
+    committing.run.stop().await;
+}
+
 // ---------------------------------------------------------------------------------------------------- failed commits
 
 /// A commit that failed is asked for again after a pause, with the same bytes.

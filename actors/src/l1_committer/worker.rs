@@ -197,14 +197,20 @@ impl CommitterWorker {
         Ok(true)
     }
 
-    /// A commit that failed without our having been told so: the message was lost.
-    async fn failed_unheard(&self) -> Result<Option<(IntentId, String)>, ActorError> {
+    /// A commit that failed without our having been told so: the message was lost. One that was confirmed and is not
+    /// on L1 is to be asked for again: a reorg took it before it was seen there.
+    async fn failed_unheard(&mut self) -> Result<Option<(IntentId, String)>, ActorError> {
         let store = &self.services.store;
         for number in store.batches_at(BatchStatus::Sealed).await?.into_iter().filter(|n| *n <= self.asked) {
             let Some(batch) = store.batch(number).await? else { break };
             let id = intent_id(&batch);
-            if let Some(IntentState::Failed { reason }) = store.intent(&id).await?.map(|r| r.state) {
-                return Ok(Some((id, reason)));
+            match store.intent(&id).await?.map(|r| r.state) {
+                Some(IntentState::Failed { reason }) => return Ok(Some((id, reason))),
+                Some(IntentState::Confirmed { .. }) => {
+                    self.asked = number - 1;
+                    break;
+                }
+                Some(IntentState::Pending) | None => {}
             }
         }
         Ok(None)

@@ -364,28 +364,82 @@ async fn a_reorg_below_everything_known_begins_anew() {
     watching.run.stop().await;
 }
 
-/// SEQ-INV-1: L1 drops a deposit that the L2 has credited already. Nothing is unwound: an operator must decide.
-#[actix::test]
-async fn a_reorg_below_an_included_deposit_is_reported_and_changes_nothing() {
-    let bed = Bed::new().await;
-    let mut watching = start(&bed, "watcher-too-deep", config(Confirmations::Depth(0), 100)).await;
+/// Three deposits in the blocks 1 to 3, of which the L2 holds two; then L1 drops the blocks 2 and 3. The bridge as it
+/// was after block 1.
+async fn drop_an_included_deposit(bed: &Bed, watching: &mut Watching) -> Bridge {
     let mut bridge = Bridge::default();
     for number in 1..=3 {
         bridge.deposit(&bed.l1, number);
         bed.l1.mine();
         watching.read_to(number).await;
     }
-    let before = ledger(&bed).await;
     bed.block(&[(1, 1), (2, 2)]).await;
     bed.l1.reorg(2);
     bed.l1.mine_many(5);
-    watching.run.step().await;
+    watching.read_to(6).await;
     let reason = watching.run.degraded().await;
-    assert!(reason.contains("deposit 2") && reason.contains("watcher.confirmations"), "{reason}");
-    assert_eq!(ledger(&bed).await, before);
-    assert_eq!(cursor(&bed).await, Some(3));
-    assert!(watching.reorged.try_recv().is_err());
-    assert_eq!(watching.run.status().restarts, 0);
+    assert!(reason.contains("deposits 2 to 2") && reason.contains("watcher.confirmations"), "{reason}");
+    assert_eq!((ids(bed).await, cursor(bed).await), (vec![1, 2], Some(6)), "what the L2 holds stays");
+    assert_eq!(next(&mut watching.reorged).await.common_ancestor, 1);
+    while watching.deposits.try_recv().is_ok() {}
+    after_gwei(1)
+}
+
+/// SEQ-INV-1: L1 drops a deposit that the L2 has credited already, and has it again later, as usual: it gets its new L1
+/// block, is not taken for a new one, and the next deposits follow.
+#[actix::test]
+async fn an_included_deposit_comes_back() {
+    let bed = Bed::new().await;
+    let mut watching = start(&bed, "watcher-comes-back", config(Confirmations::Depth(0), 100)).await;
+    let mut bridge = drop_an_included_deposit(&bed, &mut watching).await;
+    watching.run.restart().await;
+    watching.run.degraded().await;
+    bridge.deposit(&bed.l1, 2);
+    bed.l1.mine();
+    watching.read_to(7).await;
+    watching.run.recovered().await;
+    assert_eq!(ledger(&bed).await.iter().map(|d| d.l1_block).collect::<Vec<_>>(), [1, 7]);
+    bridge.deposit(&bed.l1, 30);
+    bed.l1.mine();
+    watching.read_to(8).await;
+    assert_eq!(ids(&bed).await, [1, 2, 3]);
+    assert_eq!(ledger(&bed).await.last().unwrap().rolling_hash, bridge.hash);
+    assert_eq!(next(&mut watching.deposits).await.deposit.id, 3, "only what is new is told");
+    assert_eq!(watching.run.status().restarts, 1);
+    watching.run.stop().await;
+}
+
+/// SEQ-INV-1: L1 has another deposit in the place of one that the L2 holds. No deposit is taken, the ledger stays, and
+/// the operator is told; when another reorg brings ours back, it goes on.
+#[actix::test]
+async fn another_deposit_in_the_place_of_an_included_one_stops_deposits() {
+    let bed = Bed::new().await;
+    let mut watching = start(&bed, "watcher-replaced", config(Confirmations::Depth(0), 100)).await;
+    let ours = drop_an_included_deposit(&bed, &mut watching).await;
+    let mut other = ours.clone();
+    for gwei in [77, 78] {
+        other.deposit(&bed.l1, gwei);
+        bed.l1.mine();
+    }
+    for _ in 0..2 {
+        watching.run.restart().await;
+        let reason = watching.run.degraded().await;
+        let wanted =
+            ["deposit 2 is another one now (L1 block 7)", "`Dropped deposits` in docs/operations.md"];
+        assert!(wanted.iter().all(|w| reason.contains(w)), "{reason}");
+        assert_eq!((ids(&bed).await, cursor(&bed).await), (vec![1, 2], Some(6)));
+    }
+    assert!(watching.deposits.try_recv().is_err());
+    bed.l1.reorg(2);
+    let mut ours = ours;
+    for gwei in [2, 3] {
+        ours.deposit(&bed.l1, gwei);
+        bed.l1.mine();
+    }
+    watching.read_to(8).await;
+    watching.run.recovered().await;
+    assert_eq!(ids(&bed).await, [1, 2, 3]);
+    assert_eq!(ledger(&bed).await.last().unwrap().rolling_hash, ours.hash);
     watching.run.stop().await;
 }
 

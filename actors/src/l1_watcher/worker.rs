@@ -11,7 +11,7 @@ use ensemble_l1::{BlockTag, L1Block, L1Error, L1Log, LogFilter};
 use ensemble_messages::{L1Advanced, L1Reorged, NewDeposit};
 use ensemble_store::Cursor;
 
-use super::{Confirmations, L1WatcherConfig, range::RangeSize};
+use super::{Confirmations, L1WatcherConfig, anchor, range::RangeSize};
 use crate::{
     ActorError, Services,
     fanout::Fanout,
@@ -20,6 +20,8 @@ use crate::{
 
 /// How many remembered blocks are compared when a reorg is looked into.
 const REORG_SEARCH: u32 = 4096;
+/// How many deposits that L1 has dropped are looked at at once.
+const DROPPED_SEARCH: u32 = 100_000;
 
 /// Where the events of the L1Watcher go.
 #[derive(Clone, Debug, Default)]
@@ -121,7 +123,7 @@ impl WatcherWorker {
         }
         let ancestor = match ancestor {
             Some(ancestor) => ancestor,
-            // All that was read is gone: begin before the bridge. What the L2 holds is looked at below.
+            // All that was read is gone: begin before the bridge.
             None => {
                 let origin = BlockTag::Number(self.config.start_block.saturating_sub(1));
                 let block =
@@ -133,16 +135,12 @@ impl WatcherWorker {
             Some(head) if head.number > 0 => ensemble_batch::deposits_index_of(&head.prev_randao),
             _ => 0,
         };
-        if let Some(deposit) = self.services.store.deposit(included).await?
-            && deposit.l1_block > ancestor.number
-        {
-            return Err(ActorError::ReorgTooDeep { ancestor: ancestor.number, included });
-        }
-        let dropped = self.services.store.unwind_l1(ancestor).await?;
+        let unwound = self.services.store.unwind_l1(ancestor, included).await?;
         tracing::warn!(
             from = from.number,
             to = ancestor.number,
-            dropped_deposits = dropped,
+            removed_deposits = unwound.removed,
+            dropped_deposits_on_l2 = unwound.dropped,
             "L1 was reorganised; reading again from the common ancestor"
         );
         self.out.l1_reorged.send(&L1Reorged { from: from.number, common_ancestor: ancestor.number });
@@ -165,9 +163,14 @@ impl Worker for WatcherWorker {
             }
             cursor = Some(self.unwind(at).await?);
         }
-        let Some(target) = self.target().await? else { return Ok(idle) };
+        let dropped = store.dropped_deposits(DROPPED_SEARCH).await?;
+        let Some(target) = self.target().await? else {
+            anchor::complete(&dropped)?;
+            return Ok(idle);
+        };
         let from = cursor.map_or(self.config.start_block, |c| c.number + 1);
         if from > target.number {
+            anchor::complete(&dropped)?;
             return Ok(idle);
         }
         let to = self.range.end(from, target.number);
@@ -197,14 +200,19 @@ impl Worker for WatcherWorker {
         if torn || moved || !self.canonical(end).await? {
             return Err(ActorError::L1Unsteady { block: to });
         }
-        let last = store.last_deposit().await?;
+        let last = store.last_deposit_on_l1().await?;
         let deposits = deposits_of(&logs, chain.bridge, last.as_ref())?;
+        let new = anchor::anchor(&dropped, &deposits)?;
         store.record_l1_range(end, &deposits).await?;
         self.range.read();
-        for deposit in deposits {
-            self.out.new_deposit.send(&NewDeposit { deposit });
+        for deposit in new {
+            self.out.new_deposit.send(&NewDeposit { deposit: deposit.clone() });
         }
         self.out.l1_advanced.send(&L1Advanced { number: end.number, hash: end.hash });
-        Ok(if to < target.number { Next::Now } else { idle })
+        if to < target.number {
+            return Ok(Next::Now);
+        }
+        anchor::complete(dropped.get(deposits.len()..).unwrap_or_default())?;
+        Ok(idle)
     }
 }

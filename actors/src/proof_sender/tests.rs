@@ -290,6 +290,95 @@ async fn unknown_verified_batches_are_fatal() {
     assert!(matches!(end, ExitReason::Escalated { .. }), "{end:?}");
 }
 
+/// SEQ-INV-7: a reorg takes verifications away that were confirmed. Once that is certain, and not before, the batches are
+/// committed ones again, and are verified anew with the proofs of the store.
+#[actix::test]
+async fn a_dropped_verification_is_sent_again() {
+    let bed = Bed::new().await;
+    let batches = committed(&bed, 3).await;
+    for number in 1..=3 {
+        prove(&bed, number, ProverType::Exec).await;
+    }
+    let mut verifying = start(&bed, "proofs-dropped", &[ProverType::Exec]).await;
+    let mut first = Vec::new();
+    for number in 1..=3 {
+        let intent = next(&mut verifying.asked).await;
+        bed.store().put_intent(&intent).await.unwrap();
+        bed.store().confirm_intent(&intent.id, B256::with_last_byte(9)).await.unwrap();
+        first.push(intent);
+        verifying.proposer.verify(number);
+        verifying.run.step().await;
+        assert_eq!(next(&mut verifying.verified).await.number, number);
+    }
+    let head = bed.l1.mine_many(10).number;
+    verifying.proposer.verify(1);
+    for _ in 0..3 {
+        verifying.whole_step(&bed).await;
+        assert_eq!(bed.store().batches_at(BatchStatus::Verified).await.unwrap(), [1, 2, 3], "may be a lag");
+        bed.l1.mine();
+    }
+    assert_eq!(bed.l1.head().number, head + 3);
+    verifying.run.step().await;
+    for (number, before) in [(2, &first[1]), (3, &first[2])] {
+        let intent = next(&mut verifying.asked).await;
+        assert_eq!(&intent, before, "the same bytes");
+        assert_eq!(
+            intent,
+            wanted(&batches[usize::try_from(number).unwrap() - 1], &[ProverType::Exec], &intent)
+        );
+        assert!(bed.store().batches_at(BatchStatus::Committed).await.unwrap().contains(&number));
+        let state = bed.store().put_intent(&intent).await.unwrap();
+        assert_eq!(state, ensemble_store::IntentState::Pending, "L1Sender does not think that it is done");
+        verifying.proposer.verify(number);
+        verifying.run.step().await;
+        assert_eq!(next(&mut verifying.verified).await.number, number);
+    }
+    assert_eq!(verifying.run.status().restarts, 0);
+    verifying.run.stop().await;
+}
+
+/// A verification that was confirmed and dropped before anybody saw it on L1 is sent again as well; what is only late is
+/// waited for.
+#[actix::test]
+async fn a_verification_dropped_unseen_is_sent_again() {
+    let bed = Bed::new().await;
+    committed(&bed, 1).await;
+    let mut verifying = start(&bed, "proofs-unseen", &[]).await;
+    let intent = next(&mut verifying.asked).await;
+    bed.store().put_intent(&intent).await.unwrap();
+    bed.store().confirm_intent(&intent.id, B256::with_last_byte(9)).await.unwrap();
+    for _ in 0..3 {
+        verifying.whole_step(&bed).await;
+        assert!(verifying.asked.try_recv().is_err(), "the node may be behind");
+        bed.l1.mine();
+    }
+    verifying.run.step().await;
+    assert_eq!(next(&mut verifying.asked).await, intent);
+    verifying.run.stop().await;
+}
+
+/// SEQ-INV-7: a batch whose deposits L1 does not have is not sent to be refused; the reason is told, and it goes on when
+/// L1 has them.
+#[actix::test]
+async fn a_batch_without_its_deposits_waits() {
+    for (name, on_l1) in [("proofs-none", None), ("proofs-other", Some(B256::repeat_byte(5)))] {
+        let bed = Bed::new().await;
+        let mut verifying = start(&bed, name, &[]).await;
+        verifying.proposer.deposits_hash(on_l1);
+        committed(&bed, 1).await;
+        verifying.run.step().await;
+        let reason = verifying.run.degraded().await;
+        assert!(reason.contains("batch 1 cannot be verified: L1 does not have the deposits"), "{reason}");
+        assert!(verifying.asked.try_recv().is_err());
+        verifying.proposer.deposits_hash(Some(B256::ZERO));
+        verifying.run.step().await;
+        next(&mut verifying.asked).await;
+        verifying.run.recovered().await;
+        assert_eq!(verifying.run.status().restarts, 0);
+        verifying.run.stop().await;
+    }
+}
+
 /// In dev mode batches are verified without proofs.
 #[actix::test]
 async fn dev_mode_needs_no_proofs() {

@@ -5,14 +5,14 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use alloy_primitives::{Bytes, hex};
 use async_trait::async_trait;
 use ensemble_contracts::{calls, returns};
-use ensemble_l1::BlockTag;
+use ensemble_l1::{BlockTag, L1Error};
 use ensemble_messages::{
     BatchVerified, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
 };
 use ensemble_store::{BatchRecord, BatchStatus, IntentState};
 use ensemble_supervision::Outlet;
 
-use super::ProofSenderConfig;
+use super::{ProofSenderConfig, missing::Missing};
 use crate::{
     ActorError, Services,
     fanout::Fanout,
@@ -42,6 +42,7 @@ pub(crate) struct ProofSenderWorker {
     inbox: Rc<RefCell<Inbox>>,
     /// Batch that L1Sender was asked for by this instance.
     asked: u64,
+    missing: Missing,
 }
 
 fn intent_id(batch: &BatchRecord) -> IntentId {
@@ -56,7 +57,7 @@ impl ProofSenderWorker {
         out: Arc<ProofSenderOutlets>,
         inbox: Rc<RefCell<Inbox>>,
     ) -> Self {
-        Self { config, services, out, inbox, asked: 0 }
+        Self { config, services, out, inbox, asked: 0, missing: Missing::default() }
     }
 
     /// Notes what L1 has verified since the last look.
@@ -87,6 +88,64 @@ impl ProofSenderWorker {
         Ok(())
     }
 
+    /// Looks for verifications that L1 no longer has although they were seen there or confirmed: a reorg. True while that
+    /// is not certain; then they are forgotten here, to be sent anew.
+    async fn is_missing(&mut self, last: u64) -> Result<bool, ActorError> {
+        let Services { store, l1, chain, .. } = &self.services;
+        let known = store.last_batch_at_least(BatchStatus::Verified).await?.map_or(0, |b| b.header.number);
+        let confirmed = self.confirmed(last + 1).await?.is_some();
+        if known <= last && !confirmed {
+            self.missing.none();
+            return Ok(false);
+        }
+        let head =
+            l1.block(BlockTag::Latest).await?.ok_or(ActorError::ClientNotReady("without an L1 head"))?;
+        let at = BlockTag::Number(head.number);
+        if returns::u64(&l1.call(chain.proposer, calls::last_verified_batch(), at).await?)? > last {
+            self.missing.none();
+            return Ok(true);
+        }
+        if !self.missing.at(last + 1, head.number) {
+            return Ok(true);
+        }
+        let batches = store.unverify_above(last).await?;
+        tracing::warn!(last_verified = last, batches, "L1 dropped verifications; they are sent again");
+        for number in last + 1..=known.max(last + 1) {
+            if let Some(id) = self.confirmed(number).await? {
+                store.fail_intent(&id, "L1 no longer has it").await?;
+            }
+        }
+        self.asked = last;
+        self.missing.none();
+        Ok(false)
+    }
+
+    /// The name of a batch's verification, when L1Sender has confirmed it.
+    async fn confirmed(&self, number: u64) -> Result<Option<IntentId>, ActorError> {
+        let store = &self.services.store;
+        let Some(batch) = store.batch(number).await? else { return Ok(None) };
+        let id = intent_id(&batch);
+        let state = store.intent(&id).await?.map(|r| r.state);
+        Ok(matches!(state, Some(IntentState::Confirmed { .. })).then_some(id))
+    }
+
+    /// Whether L1 has the deposits of a batch as the batch has them: else its verification would revert.
+    async fn check_deposits(&self, batch: &BatchRecord) -> Result<(), ActorError> {
+        let Services { l1, chain, .. } = &self.services;
+        let header = &batch.header;
+        let data = calls::deposit_checkpoint(header.deposits_index);
+        let on_l1 = match l1.call(chain.bridge, data, BlockTag::Latest).await {
+            Ok(answer) => Some(returns::deposit_checkpoint(&answer)?.rolling_hash),
+            // There are not so many.
+            Err(L1Error::ExecutionReverted { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if on_l1 == Some(header.deposits_hash) {
+            return Ok(());
+        }
+        Err(ActorError::DepositsNotOnL1 { batch: header.number, deposit: header.deposits_index })
+    }
+
     /// The proofs of a batch in the order of the contract, none while one is missing.
     async fn proofs(&self, number: u64) -> Result<Option<Vec<Bytes>>, ActorError> {
         let stored = self.services.store.proofs_of(number).await?;
@@ -103,10 +162,15 @@ impl ProofSenderWorker {
 impl Worker for ProofSenderWorker {
     async fn step(&mut self) -> Result<Next, ActorError> {
         let idle = Next::After(self.config.poll);
-        let Services { store, l1, chain, .. } = &self.services;
-        let last =
-            returns::u64(&l1.call(chain.proposer, calls::last_verified_batch(), BlockTag::Latest).await?)?;
+        let last = {
+            let Services { l1, chain, .. } = &self.services;
+            returns::u64(&l1.call(chain.proposer, calls::last_verified_batch(), BlockTag::Latest).await?)?
+        };
         self.note_verified(last).await?;
+        if self.is_missing(last).await? {
+            return Ok(idle);
+        }
+        let Services { store, chain, .. } = &self.services;
         let failed = self.inbox.borrow_mut().failed.take();
         if let Some(failed) = failed {
             self.asked = 0;
@@ -128,6 +192,7 @@ impl Worker for ProofSenderWorker {
             return Ok(idle);
         }
         let Some(proofs) = self.proofs(number).await? else { return Ok(idle) };
+        self.check_deposits(&batch).await?;
         let intent = TxIntent {
             id: intent_id(&batch),
             role: SenderRole::Prover,

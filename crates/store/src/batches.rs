@@ -10,7 +10,10 @@ use crate::{
     store::{Reader, hex, int, to_binary, to_json},
 };
 
-/// How far a batch has come. Statuses only move forward, except through a revert on L1.
+/// Key of [`Store::finalized_floor`] in the table `meta`.
+const FINALIZED: &str = "the last finalized L2 block";
+
+/// How far a batch has come. Statuses only move forward, except through a reorg or a revert on L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BatchStatus {
     /// In the store; may or may not be on its way to L1.
@@ -232,6 +235,54 @@ impl Store {
         .await?;
         hit("store.mark_verified.after")?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// L1 no longer has the verifications above `last_verified` (reorg): those batches are committed, or waiting for
+    /// that, as before. How far the L2 was final is kept: [`Self::finalized_floor`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn unverify_above(&self, last_verified: u64) -> Result<u64, StoreError> {
+        hit("store.unverify_above.before")?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query(
+            "INSERT INTO meta (key, value) \
+             SELECT ?1, CAST(MAX(last_block) AS TEXT) FROM batches \
+             WHERE status = 'verified' HAVING MAX(last_block) IS NOT NULL \
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value \
+             WHERE CAST(excluded.value AS INTEGER) > CAST(meta.value AS INTEGER)",
+        )
+        .bind(FINALIZED)
+        .execute(&mut *tx)
+        .await?;
+        let done = sqlx::query(
+            "UPDATE batches SET status = 'committed', verify_tx = NULL WHERE number > ? AND status = 'verified'",
+        )
+        .bind(int(last_verified)?)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        hit("store.unverify_above.after")?;
+        Ok(done.rows_affected())
+    }
+
+    /// The highest block of a batch whose verification was dropped by L1, with its hash. An execution client that was
+    /// told that this block is final must not be told less.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn finalized_floor(&self) -> Result<Option<(u64, B256)>, StoreError> {
+        let row = sqlx::query(
+            "SELECT b.number, b.hash FROM blocks b, meta m WHERE m.key = ? AND b.number = CAST(m.value AS INTEGER)",
+        )
+        .bind(FINALIZED)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| {
+            let r = Reader { table: "blocks", row: &row };
+            Ok((r.int("number")?, r.parse("hash")?))
+        })
+        .transpose()
     }
 
     /// L1 no longer has the commits above `last_committed` (reorg or revert): those batches are sealed again.

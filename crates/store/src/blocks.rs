@@ -1,7 +1,7 @@
 //! Sealed L2 blocks, what was read of them for the batch, and their witnesses.
 
-use alloy_primitives::B256;
-use ensemble_batch::{L2Withdrawal, SealedBlock};
+use alloy_primitives::{B256, U256};
+use ensemble_batch::{GWEI, L2Withdrawal, SealedBlock};
 use sqlx::sqlite::SqliteRow;
 
 use crate::{
@@ -60,43 +60,34 @@ impl Store {
     pub async fn insert_block(&self, block: &SealedBlock) -> Result<(), StoreError> {
         hit("store.insert_block.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let there: Option<(String,)> = sqlx::query_as("SELECT hash FROM blocks WHERE number = ?")
-            .bind(int(block.number)?)
-            .fetch_optional(&mut *tx)
-            .await?;
-        if let Some((hash,)) = there {
-            return if hash == hex(&block.block_hash) {
-                Ok(())
-            } else {
-                Err(StoreError::Conflict { what: "block", number: block.number })
-            };
-        }
-        let head: Option<(i64, String)> =
-            sqlx::query_as("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1")
-                .fetch_optional(&mut *tx)
-                .await?;
-        if let Some((number, hash)) = head {
-            let number = u64::try_from(number).unwrap_or(0);
-            if block.number != number + 1 || hex(&block.parent_hash) != hash {
-                return Err(StoreError::Gap { what: "block", got: block.number, expected_after: number });
-            }
-        }
-        sqlx::query(
-            "INSERT INTO blocks (number, hash, parent_hash, timestamp, deposits_index, transactions, gas_used, payload) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(int(block.number)?)
-        .bind(hex(&block.block_hash))
-        .bind(hex(&block.parent_hash))
-        .bind(int(block.timestamp)?)
-        .bind(int(block.deposits_index())?)
-        .bind(int(block.transactions.len() as u64)?)
-        .bind(int(block.gas_used)?)
-        .bind(to_binary(block)?)
-        .execute(&mut *tx)
-        .await?;
+        insert(&mut tx, block).await?;
         tx.commit().await?;
         hit("store.insert_block.after")?;
+        Ok(())
+    }
+
+    /// Writes a block that was just built, if the ledger still has the deposits that it includes (SEQ-INV-2): the
+    /// watcher may have unwound a reorg since the block was begun.
+    ///
+    /// # Errors
+    /// [`StoreError::DepositDropped`] when it has not; else as [`Self::insert_block`].
+    pub async fn insert_new_block(&self, block: &SealedBlock) -> Result<(), StoreError> {
+        hit("store.insert_new_block.before")?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for w in &block.withdrawals {
+            let there: Option<(String, String)> =
+                sqlx::query_as("SELECT receiver, amount FROM deposits WHERE id = ? AND l1_block > 0")
+                    .bind(int(w.index)?)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            let amount = U256::from(w.amount_gwei) * U256::from(GWEI);
+            if there != Some((w.address.to_string(), amount.to_string())) {
+                return Err(StoreError::DepositDropped { block: block.number, deposit: w.index });
+            }
+        }
+        insert(&mut tx, block).await?;
+        tx.commit().await?;
+        hit("store.insert_new_block.after")?;
         Ok(())
     }
 
@@ -197,4 +188,43 @@ impl Store {
         hit("store.prune_witnesses.after")?;
         Ok(done.rows_affected())
     }
+}
+
+async fn insert(tx: &mut sqlx::SqliteConnection, block: &SealedBlock) -> Result<(), StoreError> {
+    let there: Option<(String,)> = sqlx::query_as("SELECT hash FROM blocks WHERE number = ?")
+        .bind(int(block.number)?)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some((hash,)) = there {
+        return if hash == hex(&block.block_hash) {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict { what: "block", number: block.number })
+        };
+    }
+    let head: Option<(i64, String)> =
+        sqlx::query_as("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1")
+            .fetch_optional(&mut *tx)
+            .await?;
+    if let Some((number, hash)) = head {
+        let number = u64::try_from(number).unwrap_or(0);
+        if block.number != number + 1 || hex(&block.parent_hash) != hash {
+            return Err(StoreError::Gap { what: "block", got: block.number, expected_after: number });
+        }
+    }
+    sqlx::query(
+        "INSERT INTO blocks (number, hash, parent_hash, timestamp, deposits_index, transactions, gas_used, payload) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(int(block.number)?)
+    .bind(hex(&block.block_hash))
+    .bind(hex(&block.parent_hash))
+    .bind(int(block.timestamp)?)
+    .bind(int(block.deposits_index())?)
+    .bind(int(block.transactions.len() as u64)?)
+    .bind(int(block.gas_used)?)
+    .bind(to_binary(block)?)
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
 }

@@ -11,6 +11,10 @@ use crate::{
     store::{Reader, hex, int},
 };
 
+/// The `l1_block` of a deposit whose block L1 has dropped, while the L2 holds the deposit already. No deposit can be in
+/// L1's genesis block.
+const DROPPED: u64 = 0;
+
 /// How many L1 blocks behind the cursor keep their hash, to find the common ancestor after a reorg.
 const KEPT_L1_BLOCKS: u64 = 4096;
 
@@ -21,6 +25,15 @@ pub struct Cursor {
     pub number: u64,
     /// Block hash.
     pub hash: B256,
+}
+
+/// What became of the deposits of dropped L1 blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unwound {
+    /// Deposits that left the ledger: the L2 does not hold them.
+    pub removed: u64,
+    /// Deposits that the L2 holds already. They stay, and wait for their L1 block: [`Store::dropped_deposits`].
+    pub dropped: u64,
 }
 
 fn deposit(row: &SqliteRow) -> Result<Deposit, StoreError> {
@@ -52,7 +65,8 @@ impl Store {
 
     /// Moves the cursor and writes the deposits of the range that was read, in one transaction (SEQ-INV-1, -2).
     ///
-    /// Deposits already in the ledger with the same content are accepted again.
+    /// Deposits already in the ledger with the same content are accepted again; those that L1 had dropped get their
+    /// new L1 block.
     ///
     /// # Errors
     /// [`StoreError::Gap`] when ids are not consecutive, [`StoreError::Conflict`] when an id is there with other
@@ -69,9 +83,21 @@ impl Store {
                     .bind(int(d.id)?)
                     .fetch_optional(&mut *tx)
                     .await?;
-                if row.as_ref().map(deposit).transpose()?.as_ref() != Some(d) {
-                    return Err(StoreError::Conflict { what: "deposit", number: d.id });
+                let conflict = StoreError::Conflict { what: "deposit", number: d.id };
+                let Some(there) = row.as_ref().map(deposit).transpose()? else { return Err(conflict) };
+                if there == *d {
+                    continue;
                 }
+                let moved = Deposit { l1_block: d.l1_block, l1_block_hash: d.l1_block_hash, ..there.clone() };
+                if there.l1_block != DROPPED || moved != *d {
+                    return Err(conflict);
+                }
+                sqlx::query("UPDATE deposits SET l1_block = ?, l1_block_hash = ? WHERE id = ?")
+                    .bind(int(d.l1_block)?)
+                    .bind(hex(&d.l1_block_hash))
+                    .bind(int(d.id)?)
+                    .execute(&mut *tx)
+                    .await?;
                 continue;
             }
             if d.id != last + 1 {
@@ -101,23 +127,62 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the cursor back to a block that is still canonical and drops the deposits of later blocks.
+    /// Puts the cursor back to a block that is still canonical and removes the deposits of later blocks, except those
+    /// that the L2 holds: up to `included`, the client's last one, or up to the one of the stored head, which may be
+    /// ahead of it.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub async fn unwind_l1(&self, to: Cursor) -> Result<u64, StoreError> {
+    pub async fn unwind_l1(&self, to: Cursor, included: u64) -> Result<Unwound, StoreError> {
         hit("store.unwind_l1.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let dropped = sqlx::query("DELETE FROM deposits WHERE l1_block > ?")
+        let stored: Option<(i64,)> =
+            sqlx::query_as("SELECT deposits_index FROM blocks ORDER BY number DESC LIMIT 1")
+                .fetch_optional(&mut *tx)
+                .await?;
+        let included = int(included)?.max(stored.map_or(0, |(index,)| index));
+        let removed = sqlx::query("DELETE FROM deposits WHERE l1_block > ? AND id > ?")
             .bind(int(to.number)?)
+            .bind(included)
             .execute(&mut *tx)
             .await?
             .rows_affected();
+        let dropped =
+            sqlx::query("UPDATE deposits SET l1_block = ?, l1_block_hash = ? WHERE l1_block > ? AND id <= ?")
+                .bind(int(DROPPED)?)
+                .bind(hex(&B256::ZERO))
+                .bind(int(to.number)?)
+                .bind(included)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
         sqlx::query("DELETE FROM l1_blocks WHERE number > ?").bind(int(to.number)?).execute(&mut *tx).await?;
         set_cursor(&mut tx, to).await?;
         tx.commit().await?;
         hit("store.unwind_l1.after")?;
-        Ok(dropped)
+        Ok(Unwound { removed, dropped })
+    }
+
+    /// The deposit with the highest id that L1 has, as far as it was read.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn last_deposit_on_l1(&self) -> Result<Option<Deposit>, StoreError> {
+        let row = sqlx::query("SELECT * FROM deposits WHERE l1_block > ? ORDER BY id DESC LIMIT 1")
+            .bind(int(DROPPED)?)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(deposit).transpose()
+    }
+
+    /// Deposits that the L2 holds and L1 has dropped, in order, at most `limit`. Their `l1_block` is 0.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn dropped_deposits(&self, limit: u32) -> Result<Vec<Deposit>, StoreError> {
+        // They are the last ones of the ledger: L1 gives ids in the order of its blocks.
+        let last = self.last_deposit_on_l1().await?.map_or(0, |d| d.id);
+        self.deposits_after(last, limit).await
     }
 
     /// Blocks that were the cursor at some time, newest first, at most `limit`.

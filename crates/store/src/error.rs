@@ -50,6 +50,16 @@ pub enum StoreError {
         /// The number it should come right after.
         expected_after: u64,
     },
+    /// A block includes a deposit that L1 has dropped.
+    #[error(
+        "store: block {block} includes deposit {deposit}, which L1 has dropped meanwhile; another block is built"
+    )]
+    DepositDropped {
+        /// The block.
+        block: u64,
+        /// The deposit's id.
+        deposit: u64,
+    },
     /// Another row is there already.
     #[error("store: {what} {number} is there already and differs from what was to be written")]
     Conflict {
@@ -77,6 +87,7 @@ impl Classify for StoreError {
             Self::Migration(_) | Self::Corrupt { .. } | Self::OutOfRange(_) | Self::WrongChain { .. } => {
                 Severity::Fatal
             }
+            Self::DepositDropped { .. } => Severity::Recoverable,
             Self::Gap { .. } | Self::Conflict { .. } => Severity::NeedsReset,
         }
     }

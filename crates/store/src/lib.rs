@@ -15,7 +15,7 @@ mod store;
 
 pub use batches::{BatchRecord, BatchStatus};
 pub use blocks::{BlockExtras, BlockRow};
-pub use deposits::Cursor;
+pub use deposits::{Cursor, Unwound};
 pub use error::StoreError;
 #[cfg(feature = "fault-injection")]
 pub use fail_point::FAIL_POINTS;

@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
     BatchRecord, BatchStatus, BlockExtras, ChainIdentity, Cursor, IntentState, LeaseRecord,
-    SignedTransaction, Store, StoreError, StoredProof,
+    SignedTransaction, Store, StoreError, StoredProof, Unwound,
 };
 
 /// A store in a folder that goes away with it.
@@ -335,7 +335,7 @@ async fn unwinding_takes_ledger_and_cursor_back() {
     bed.store.record_l1_range(cursor(2), &all[..1]).await.unwrap();
     bed.store.record_l1_range(cursor(4), &all[1..2]).await.unwrap();
     bed.store.record_l1_range(cursor(6), &all[2..]).await.unwrap();
-    assert_eq!(bed.store.unwind_l1(cursor(2)).await.unwrap(), 2);
+    assert_eq!(bed.store.unwind_l1(cursor(2), 0).await.unwrap(), Unwound { removed: 2, dropped: 0 });
     assert_eq!(bed.store.cursor().await.unwrap(), Some(cursor(2)));
     assert_eq!(bed.store.deposits_after(0, 10).await.unwrap(), all[..1]);
     assert_eq!(bed.store.known_l1_blocks(10).await.unwrap(), [cursor(2)]);
@@ -343,6 +343,91 @@ async fn unwinding_takes_ledger_and_cursor_back() {
     let again = deposits(all.first(), &[8]);
     bed.store.record_l1_range(cursor(8), &again).await.unwrap();
     assert_eq!(bed.store.last_deposit().await.unwrap().as_ref(), again.first());
+}
+
+/// SEQ-INV-1: deposits that the L2 holds stay in the ledger when L1 drops their block; they get the new block when L1 has
+/// them again, and nothing else takes their place.
+#[tokio::test]
+async fn included_deposits_outlive_their_l1_block() {
+    let bed = Bed::new().await;
+    let all = deposits(None, &[1, 4, 6]);
+    bed.store.record_l1_range(cursor(2), &all[..1]).await.unwrap();
+    bed.store.record_l1_range(cursor(6), &all[1..]).await.unwrap();
+    // The client holds two; so does the head of the store, which may be ahead of it.
+    bed.store.insert_block(&block(1, B256::ZERO, 1)).await.unwrap();
+    for included in [2, 0] {
+        let unwound = bed.store.unwind_l1(cursor(2), included).await.unwrap();
+        let first = included == 2;
+        assert_eq!(unwound, Unwound { removed: u64::from(first), dropped: u64::from(first) });
+    }
+    assert_eq!(bed.store.last_deposit_on_l1().await.unwrap().as_ref(), Some(&all[0]));
+    let kept = bed.store.dropped_deposits(10).await.unwrap();
+    assert_eq!(kept, [Deposit { l1_block: 0, l1_block_hash: B256::ZERO, ..all[1].clone() }]);
+
+    let mut other = all[1].clone();
+    other.rolling_hash = word(99);
+    let error = bed.store.record_l1_range(cursor(5), &[other]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { what: "deposit", number: 2 }), "{error}");
+    let moved = Deposit { l1_block: 5, l1_block_hash: word(5), ..all[1].clone() };
+    bed.store.record_l1_range(cursor(5), &[moved.clone()]).await.unwrap();
+    assert_eq!(bed.store.deposits_after(0, 10).await.unwrap(), [all[0].clone(), moved]);
+    assert!(bed.store.dropped_deposits(10).await.unwrap().is_empty());
+}
+
+/// SEQ-INV-2: a block whose deposits have left the ledger since it was begun is not kept.
+#[tokio::test]
+async fn a_new_block_needs_its_deposits_in_the_ledger() {
+    let bed = Bed::new().await;
+    let mut one = block(1, B256::ZERO, 1);
+    let all = deposits(None, &[1, 4]);
+    one.withdrawals[0].address = all[1].to;
+    one.withdrawals[0].amount_gwei = 2;
+    let refused = async || {
+        let error = bed.store.insert_new_block(&one).await.unwrap_err();
+        assert!(matches!(error, StoreError::DepositDropped { block: 1, deposit: 2 }), "{error}");
+        assert_eq!(bed.store.head_block().await.unwrap(), None);
+    };
+    refused().await;
+    bed.store.record_l1_range(cursor(2), &all[..1]).await.unwrap();
+    bed.store.record_l1_range(cursor(4), &all[1..]).await.unwrap();
+    bed.store.unwind_l1(cursor(2), 0).await.unwrap();
+    refused().await;
+    bed.store.record_l1_range(cursor(4), &all[1..]).await.unwrap();
+    bed.store.unwind_l1(cursor(2), 2).await.unwrap();
+    refused().await;
+    bed.store.record_l1_range(cursor(4), &all[1..]).await.unwrap();
+    bed.store.insert_new_block(&one).await.unwrap();
+    assert_eq!(bed.store.head_block().await.unwrap().unwrap().hash, one.block_hash);
+}
+
+/// A verification that L1 dropped makes its batch a committed one again; what was final stays known.
+#[tokio::test]
+async fn dropped_verifications_keep_what_was_final() {
+    let mut bed = Bed::new().await;
+    assert_eq!(bed.store.unverify_above(0).await.unwrap(), 0);
+    assert_eq!(bed.store.finalized_floor().await.unwrap(), None);
+    let (mut parent, mut last): (B256, Option<BatchRecord>) = (B256::ZERO, None);
+    let mut hashes = Vec::new();
+    for number in 1..=3 {
+        let b = block(number, parent, 1);
+        bed.store.insert_block(&b).await.unwrap();
+        parent = b.block_hash;
+        hashes.push(parent);
+        let next = batch(last.as_ref(), 1);
+        bed.store.insert_batch(&next).await.unwrap();
+        bed.store.mark_committed(number, None).await.unwrap();
+        bed.store.mark_verified(number, Some(word(number))).await.unwrap();
+        last = Some(next);
+    }
+    assert_eq!(bed.store.unverify_above(1).await.unwrap(), 2);
+    assert_eq!(bed.store.batches_at(BatchStatus::Committed).await.unwrap(), [2, 3]);
+    assert_eq!(bed.store.batch(2).await.unwrap().unwrap().verify_tx, None);
+    assert_eq!(bed.store.finalized_floor().await.unwrap(), Some((3, hashes[2])));
+    // A second reorg takes less away than the first: the floor stays.
+    bed.store.mark_verified(2, None).await.unwrap();
+    assert_eq!(bed.store.unverify_above(0).await.unwrap(), 2);
+    bed.reopen().await;
+    assert_eq!(bed.store.finalized_floor().await.unwrap(), Some((3, hashes[2])));
 }
 
 /// SEQ-INV-11: the hashes kept for reorgs are bounded.
@@ -787,10 +872,18 @@ async fn random_sequences_agree_with_the_model() {
                 let Some(to) = model.known.get(rng.gen_range(0..model.known.len().max(1))).copied() else {
                     continue;
                 };
+                // The blocks of these tests hold deposits up to twice their number.
+                let included = model.blocks.last().map_or(0, |b| b.number * 2);
                 let before = model.deposits.len();
-                model.deposits.retain(|d| d.l1_block <= to.number);
-                let dropped = u64::try_from(before - model.deposits.len()).unwrap();
-                assert_eq!(bed.store.unwind_l1(to).await.unwrap(), dropped, "{what}");
+                model.deposits.retain(|d| d.l1_block <= to.number || d.id <= included);
+                let removed = u64::try_from(before - model.deposits.len()).unwrap();
+                let mut dropped = 0;
+                for d in model.deposits.iter_mut().filter(|d| d.l1_block > to.number) {
+                    (d.l1_block, d.l1_block_hash) = (0, B256::ZERO);
+                    dropped += 1;
+                }
+                let unwound = bed.store.unwind_l1(to, 0).await.unwrap();
+                assert_eq!(unwound, Unwound { removed, dropped }, "{what}");
                 model.known.retain(|c| c.number <= to.number);
                 model.cursor = Some(to);
             }
