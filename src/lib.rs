@@ -13,10 +13,11 @@ pub mod deploy;
 mod events;
 #[cfg(feature = "fault-injection")]
 pub mod faults;
+pub mod repair;
 mod sequencer;
 #[cfg(feature = "shadow")]
 mod shadow;
-mod startup;
+pub mod startup;
 pub mod withdrawals;
 
 pub use ensemble_messages as messages;

@@ -17,7 +17,7 @@ use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, Jw
 use ensemble_l1::{FeePolicy, L1Client, RpcConfig, RpcL1Client, SidecarVersion, TxManagerConfig, Wallet};
 use ensemble_messages::SenderRole;
 use ensemble_prover::protocol::FrameLimits;
-use ensemble_store::{ChainIdentity, Store};
+use ensemble_store::{Store, StoreLock};
 use ensemble_supervision::{
     Backoff, ChildSpec, ComponentStatus, ExitReason, Handle, LifecycleEvent, Outlet, RestartPolicy,
     ShutdownReport, Supervisor, SystemHandle,
@@ -27,7 +27,8 @@ use crate::{
     Event, StartError,
     config::{self, Config, RunRequirements},
     events::Subscriptions,
-    startup,
+    repair::{Repair, RepairError, RepairReport, RepairSettings, RepairStep},
+    startup::{self, Inconsistent, Sources, StartupState, Verdict},
 };
 
 /// Largest answer of the execution client: a witness of a full block.
@@ -38,6 +39,8 @@ const PROVER_INPUT_BYTES: usize = 256 << 20;
 const MAX_RESTARTS: u32 = 10;
 /// See [`SequencerBuilder::hang_timeout`].
 const HANG_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a repair waits for the transactions of the lost store.
+const FLIGHT_LIMIT: Duration = Duration::from_secs(300);
 /// See [`MAX_RESTARTS`].
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
@@ -111,14 +114,105 @@ impl SequencerBuilder {
         self
     }
 
-    /// Checks configuration, chains and contracts, opens the store, and starts every component. Waits, saying so,
-    /// for an L1 node or an execution client that is not reachable yet.
+    /// Checks configuration, chains and contracts, opens the store, asks whether store, L1 and execution client fit
+    /// together, and starts every component. Waits, saying so, for an L1 node or an execution client that is not
+    /// reachable yet.
     ///
     /// Must be called inside an actix system.
     ///
     /// # Errors
-    /// See [`StartError`].
+    /// See [`StartError`]; [`StartError::Inconsistent`] has every problem with its remedy.
     pub async fn start(self) -> Result<Sequencer, StartError> {
+        let prepared = self.prepare(Opening::ToWork).await?;
+        let verdict = startup::judge(&prepared.state);
+        log_state(&prepared.state, &verdict);
+        if !verdict.may_start() {
+            prepared.services.store.close().await;
+            let state = prepared.state;
+            return Err(StartError::Inconsistent(Box::new(Inconsistent { state, verdict })));
+        }
+        let hang = prepared.hang;
+        let Prepared {
+            config,
+            needed,
+            checks,
+            mut services,
+            lock,
+            state,
+            witness,
+            subscriptions,
+            lifecycle,
+            ..
+        } = prepared;
+        let shadow = witness_source(&config, &checks, &mut services, witness).await?;
+        let system = assemble(&config, &needed, &services, checks, subscriptions, lifecycle, hang)?;
+        #[cfg(not(feature = "shadow"))]
+        let None = shadow;
+        Ok(Sequencer {
+            system,
+            services,
+            state: Arc::new(state),
+            lock: Arc::new(std::sync::Mutex::new(lock)),
+            #[cfg(feature = "shadow")]
+            shadow: Arc::new(tokio::sync::Mutex::new(shadow)),
+        })
+    }
+
+    /// Looks at store, L1 and execution client as [`Self::start`] does, and starts and writes nothing. A store file
+    /// that is there is brought up to date with the schema; one that is not there is not made.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn inspect(self) -> Result<(StartupState, Verdict), StartError> {
+        let prepared = self.prepare(Opening::ToLook).await?;
+        prepared.services.store.close().await;
+        let verdict = startup::judge(&prepared.state);
+        Ok((prepared.state, verdict))
+    }
+
+    /// Makes the batches that L1 has and the store lacks again, from L1 and the execution client, and the witnesses of
+    /// those that are not verified: see [`crate::repair`]. `tell` hears of every step. Nothing is done when nothing is
+    /// missing.
+    ///
+    /// # Errors
+    /// [`RepairError::NotRepairable`] when somebody has to do something first; else see [`RepairError`]. What was made
+    /// until then stays, and the next repair goes on from there.
+    pub async fn repair(self, tell: impl Fn(RepairStep)) -> Result<RepairReport, RepairError> {
+        let mut prepared = self.prepare(Opening::ToWork).await?;
+        let verdict = startup::judge(&prepared.state);
+        log_state(&prepared.state, &verdict);
+        if let Verdict::Refused(_) = verdict {
+            prepared.services.store.close().await;
+            return Err(RepairError::NotRepairable(verdict));
+        }
+        prepared.services.store.check_file().await?;
+        let config = &prepared.config;
+        let settings = RepairSettings {
+            start_block: config.watcher.start_block.unwrap_or(0),
+            max_block_step: config.watcher.max_block_step,
+            max_blobs: config.committer.max_blobs,
+            accounts: [prepared.needed.committer.address, prepared.needed.verifier.address],
+            flight_limit: FLIGHT_LIMIT,
+            proving: !prepared.checks.is_empty(),
+        };
+        let witness = prepared.witness.take();
+        let shadow =
+            witness_source(&prepared.config, &prepared.checks, &mut prepared.services, witness).await?;
+        let done = Repair::new(&prepared.services, &settings, tell).run().await;
+        prepared.services.store.close().await;
+        #[cfg(not(feature = "shadow"))]
+        let None = shadow;
+        #[cfg(feature = "shadow")]
+        if let Some(node) = shadow
+            && let Err(error) = node.shutdown().await
+        {
+            tracing::warn!(%error, "the shadow node did not stop in time");
+        }
+        done
+    }
+
+    /// Everything up to the question whether store, L1 and execution client fit together.
+    async fn prepare(self, opening: Opening) -> Result<Prepared, StartError> {
         let needed = self.config.require_for_run()?;
         let l1 = match self.l1 {
             Some(l1) => l1,
@@ -138,41 +232,97 @@ impl SequencerBuilder {
         )
         .await?;
         let checks = startup::proof_checks(&self.config, &facts, &l1).await?;
-        let store = Store::open(self.config.store.url.sqlite_path().ok_or_else(|| {
+        let path = self.config.store.url.sqlite_path().ok_or_else(|| {
             StartError::Unsupported(
                 "store.url: PostgreSQL is not available yet; give the path of an SQLite file".to_owned(),
             )
-        })?)
-        .await?;
-        store
-            .bind_identity(&ChainIdentity {
-                l1_chain_id: facts.l1_chain_id,
-                l2_chain_id: facts.l2_chain_id,
-                l2_genesis: facts.l2_genesis_hash,
-                proposer: facts.proposer,
-                bridge: facts.bridge,
-            })
-            .await?;
-        let shadowed =
-            matches!(self.config.witness.source, config::WitnessSource::Shadow) && !checks.is_empty();
-        let (shadow, witness) = match self.witness {
-            Some(witness) => (None, witness),
-            None if shadowed => start_shadow(&self.config, &store, &facts).await?,
-            None => (None, Arc::new(ClientWitness(Arc::clone(&engine))) as Arc<dyn WitnessSource>),
+        })?;
+        let (lock, store) = match opening {
+            Opening::ToWork => (Some(StoreLock::acquire(path)?), Store::open(path).await?),
+            Opening::ToLook if path.exists() => (None, Store::open(path).await?),
+            Opening::ToLook => (None, Store::in_memory().await?),
         };
-        let services = Services { store, l1, engine, witness, clock, chain: Arc::new(facts) };
-        let hang = self.hang_timeout.unwrap_or(HANG_TIMEOUT);
-        let system =
-            assemble(&self.config, &needed, &services, checks, self.subscriptions, self.lifecycle, hang)?;
-        #[cfg(not(feature = "shadow"))]
-        let None = shadow;
-        Ok(Sequencer {
-            system,
+        let sources = Sources {
+            store: &store,
+            l1: &l1,
+            engine: &engine,
+            clock: &clock,
+            chain: &facts,
+            committer: needed.committer.address,
+            verifier: needed.verifier.address,
+        };
+        store.bind_identity(&sources.identity()).await?;
+        let state = sources.gather().await?;
+        // Replaced when a source of its own or a shadow is wanted.
+        let client = Arc::new(ClientWitness(Arc::clone(&engine)));
+        let services = Services { store, l1, engine, witness: client, clock, chain: Arc::new(facts) };
+        Ok(Prepared {
+            config: self.config,
+            needed,
+            checks,
             services,
-            #[cfg(feature = "shadow")]
-            shadow: Arc::new(tokio::sync::Mutex::new(shadow)),
+            lock,
+            state,
+            witness: self.witness,
+            subscriptions: self.subscriptions,
+            lifecycle: self.lifecycle,
+            hang: self.hang_timeout.unwrap_or(HANG_TIMEOUT),
         })
     }
+}
+
+/// What the store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// To write: nobody else may.
+    ToWork,
+    /// To look at what is there.
+    ToLook,
+}
+
+/// Everything that a start needs, before anything runs.
+struct Prepared {
+    config: Config,
+    needed: RunRequirements,
+    checks: Vec<Arc<dyn ProofCheck>>,
+    services: Services,
+    lock: Option<StoreLock>,
+    state: StartupState,
+    witness: Option<Arc<dyn WitnessSource>>,
+    subscriptions: Subscriptions,
+    lifecycle: Vec<Outlet<LifecycleEvent>>,
+    hang: Duration,
+}
+
+/// One line with everything that was found.
+fn log_state(state: &StartupState, verdict: &Verdict) {
+    let found = serde_json::to_string(state).unwrap_or_else(|error| error.to_string());
+    let verdict_json = serde_json::to_string(verdict).unwrap_or_else(|error| error.to_string());
+    if verdict.may_start() {
+        tracing::info!(verdict = verdict.name(), findings = verdict_json, state = found, "start-up state");
+    } else {
+        tracing::error!(verdict = verdict.name(), findings = verdict_json, state = found, "start-up state");
+    }
+}
+
+/// Puts the wanted source of witnesses into the services, and gives the shadow node when that is one.
+async fn witness_source(
+    config: &Config,
+    checks: &[Arc<dyn ProofCheck>],
+    services: &mut Services,
+    wanted: Option<Arc<dyn WitnessSource>>,
+) -> Result<Option<Shadow>, StartError> {
+    let shadowed = matches!(config.witness.source, config::WitnessSource::Shadow) && !checks.is_empty();
+    match wanted {
+        Some(witness) => services.witness = witness,
+        None if shadowed => {
+            let (shadow, witness) = start_shadow(config, &services.store, &services.chain).await?;
+            services.witness = witness;
+            return Ok(shadow);
+        }
+        None => {}
+    }
+    Ok(None)
 }
 
 #[cfg(feature = "shadow")]
@@ -209,6 +359,8 @@ async fn start_shadow(
 pub struct Sequencer {
     system: SystemHandle,
     services: Services,
+    state: Arc<StartupState>,
+    lock: Arc<std::sync::Mutex<Option<StoreLock>>>,
     #[cfg(feature = "shadow")]
     shadow: Arc<tokio::sync::Mutex<Option<Shadow>>>,
 }
@@ -223,6 +375,12 @@ impl Sequencer {
     #[must_use]
     pub fn services(&self) -> &Services {
         &self.services
+    }
+
+    /// What store, L1 and execution client said when this sequencer started; [`startup::judge`] says what followed.
+    #[must_use]
+    pub fn startup(&self) -> &StartupState {
+        &self.state
     }
 
     /// The supervision tree: restart, pause and resume components by name.
@@ -246,6 +404,7 @@ impl Sequencer {
     pub async fn shutdown(&self) -> ShutdownReport {
         let report = self.system.shutdown().await;
         self.services.store.close().await;
+        self.unlock();
         #[cfg(feature = "shadow")]
         if let Some(node) = self.shadow.lock().await.take()
             && let Err(error) = node.shutdown().await
@@ -257,7 +416,14 @@ impl Sequencer {
 
     /// Waits until the sequencer ends, by [`Self::shutdown`] or by a component that failed too often.
     pub async fn wait(&self) -> ExitReason {
-        self.system.wait().await
+        let reason = self.system.wait().await;
+        self.unlock();
+        reason
+    }
+
+    /// Lets another sequencer have the store.
+    fn unlock(&self) {
+        drop(self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
     }
 }
 

@@ -2,11 +2,17 @@
 
 use std::{
     fmt::Debug,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-/// Tells the wall-clock time.
+/// Tells the wall-clock time, and a second time that never jumps.
+///
+/// What goes into blocks, batches and the store is wall-clock time. How long something takes or waits is measured in
+/// [`Self::steady_ms`]: somebody sets the machine's clock, and nothing becomes due or overdue by it.
 pub trait Clock: Send + Sync + Debug + 'static {
     /// Milliseconds since the Unix epoch.
     fn unix_ms(&self) -> u64;
@@ -19,6 +25,12 @@ pub trait Clock: Send + Sync + Debug + 'static {
     /// How long one must really wait until this clock has moved by `ms` milliseconds.
     fn wait(&self, ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    /// Milliseconds since some instant, growing evenly whatever is done to the wall clock. A clock that has only one
+    /// time answers with that.
+    fn steady_ms(&self) -> u64 {
+        self.unix_ms()
     }
 }
 
@@ -33,28 +45,46 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
     }
+
+    fn steady_ms(&self) -> u64 {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// A clock that stands still until it is told otherwise.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
+pub struct ManualClock {
+    unix: AtomicU64,
+    steady: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows this time.
     #[must_use]
     pub fn at(unix_ms: u64) -> Self {
-        Self(AtomicU64::new(unix_ms))
+        Self { unix: AtomicU64::new(unix_ms), steady: AtomicU64::new(unix_ms) }
     }
 
-    /// Moves the clock forward.
+    /// Lets time pass.
     pub fn advance(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::SeqCst);
+        self.unix.fetch_add(ms, Ordering::SeqCst);
+        self.steady.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock, as an operator or a time server does it; no time passes.
+    pub fn set(&self, unix_ms: u64) {
+        self.unix.store(unix_ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn unix_ms(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.unix.load(Ordering::SeqCst)
+    }
+
+    fn steady_ms(&self) -> u64 {
+        self.steady.load(Ordering::SeqCst)
     }
 }
 

@@ -84,6 +84,19 @@ pub enum ActorError {
         /// Hash in the store.
         store: B256,
     },
+    /// The wall clock is behind the chain.
+    #[error(
+        "the clock shows {clock}, but block {number} is of {timestamp}: blocks wait for {} s until the clock has passed it; set the clock right",
+        timestamp.saturating_sub(*clock)
+    )]
+    ClockBehind {
+        /// Height of the head.
+        number: u64,
+        /// Its timestamp, Unix seconds.
+        timestamp: u64,
+        /// What the clock shows, Unix seconds.
+        clock: u64,
+    },
     /// The execution client has blocks that the store does not know and does not serve them.
     #[error(
         "the execution client is at block {client}, the store at {store}, and the blocks between cannot be read from the client"
@@ -204,6 +217,7 @@ impl Classify for ActorError {
             | Self::L1Behind { .. }
             | Self::L1Unsteady { .. }
             | Self::StoreBehind { .. }
+            | Self::ClockBehind { .. }
             | Self::Peer { .. }
             | Self::Listen { .. }
             | Self::Task(_) => Severity::Transient,

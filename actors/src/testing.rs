@@ -20,7 +20,8 @@ use ensemble_batch::{
 use ensemble_contracts::{calls, events};
 use ensemble_engine_api::{ExecutionClient as _, ForkchoiceState, PayloadAttributes, mock::MockEngine};
 use ensemble_l1::{
-    BlockTag, FeeHistory, L1Block, L1Client, L1Error, L1Log, LogFilter, TxReceipt, mock::MockL1,
+    BlockTag, FeeHistory, L1Block, L1Client, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt,
+    mock::MockL1,
 };
 use ensemble_messages::{Send as SendTx, SendReply, TxIntent};
 use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, Cursor, Store};
@@ -586,6 +587,10 @@ impl L1Client for NarrowL1 {
 
     async fn transaction_known(&self, hash: B256) -> Result<bool, L1Error> {
         self.l1.transaction_known(hash).await
+    }
+
+    async fn transaction(&self, hash: B256) -> Result<Option<L1Transaction>, L1Error> {
+        self.l1.transaction(hash).await
     }
 }
 

@@ -125,6 +125,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Run the sequencer.
     Run(RunArgs),
+    /// Make the batches of a lost or old store again, from L1 and the execution client.
+    Repair(RepairArgs),
     /// Deploy the contracts on L1.
     Deploy(DeployArgs),
     /// Run a prover client.
@@ -190,6 +192,44 @@ impl RunArgs {
             ("engine.jwt_path", self.jwt.as_ref().map(|path| path.display().to_string())),
             ("store.url", self.store.as_ref().map(|store| store.expose().to_owned())),
             ("prover_server.dev_mode", self.dev_mode.then(|| "true".to_owned())),
+        ])
+    }
+}
+
+/// `ensemble repair`
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    long_about = "Looks at store, L1 and execution client, says what does not fit together, and makes the batches that L1 \
+                  has and the store lacks again. It changes nothing else, goes on where it was interrupted, and refuses \
+                  to run beside a sequencer.",
+    after_help = "Examples:\n  \
+                  ensemble repair --dry-run                  what was found and what follows, as JSON; writes nothing\n  \
+                  ensemble repair\n  \
+                  ensemble repair --yes                      without a question\n\n\
+                  Exit codes: 0 the sequencer can start, 1 it cannot, 2 wrong command line or configuration."
+)]
+pub struct RepairArgs {
+    /// JSON-RPC URL of L1; more than one for fail-over [key: eth.rpc_url] [env: ETH_RPC_URL].
+    #[arg(long, value_name = "URL", value_parser = UrlParser, value_delimiter = ',')]
+    pub l1_rpc: Vec<RpcUrl>,
+    /// SQLite file of the durable state [key: store.url] [env: STORE_URL].
+    #[arg(long, value_name = "PATH or URL")]
+    pub store: Option<Secret>,
+    /// Only say what was found.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+impl RepairArgs {
+    /// The keys that the flags set.
+    #[must_use]
+    pub fn overrides(&self) -> Vec<(String, String)> {
+        overrides([
+            ("eth.rpc_url", joined(&self.l1_rpc)),
+            ("store.url", self.store.as_ref().map(|store| store.expose().to_owned())),
         ])
     }
 }

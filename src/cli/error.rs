@@ -20,6 +20,9 @@ pub enum CliError {
     /// The sequencer did not start.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// The repair failed.
+    #[error("{0}")]
+    Repair(#[from] crate::repair::RepairError),
     /// The deployment failed.
     #[error("{0}")]
     Deploy(#[from] DeployError),

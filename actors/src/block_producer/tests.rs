@@ -259,3 +259,75 @@ fn blocks_closer_than_a_second_are_refused_with_the_reason() {
     assert_eq!(error, BlockProducerConfigError::IntervalTooShort(999));
     assert!(error.to_string().contains("whole seconds"), "{error}");
 }
+
+/// A clock that is set back by hours: no block gets a time before its parent's, the component says why it waits, and
+/// goes on at once when the clock is right again, without waiting out a timer of hours.
+#[actix::test]
+async fn a_clock_that_is_set_back_only_delays() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-clock-back", true).await;
+    let first = next(&mut running.sealed).await;
+    let right = bed.services.clock.unix_ms();
+    bed.clock.set(right - 3 * 3_600_000);
+    let degraded = async {
+        loop {
+            bed.clock.advance(1_000);
+            running.handle.tell(Step).await.unwrap();
+            if let ComponentState::Degraded(reason) = running.system.status().remove(0).state {
+                return reason;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let reason = tokio::time::timeout(Duration::from_secs(20), degraded).await.unwrap();
+    assert!(reason.contains("the clock shows") && reason.contains("set the clock right"), "{reason}");
+    assert_eq!(bed.engine.head().number, first.number);
+
+    bed.clock.set(right);
+    let second = running.block(&bed).await;
+    assert_eq!(second.number, first.number + 1);
+    assert!(second.timestamp > first.timestamp);
+    let status = running.system.status().remove(0);
+    assert_eq!((status.failures, status.restarts), (0, 0));
+    running.system.shutdown().await;
+}
+
+/// A clock that is set forward and back again: the blocks made meanwhile stand, the next one comes when the clock has
+/// passed the last of them.
+#[actix::test]
+async fn a_clock_that_was_ahead_is_waited_for() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-clock-ahead", true).await;
+    next(&mut running.sealed).await;
+    let right = bed.services.clock.unix_ms();
+    bed.clock.set(right + 3_600_000);
+    let ahead = running.block(&bed).await;
+    assert!(ahead.timestamp >= right / 1000 + 3_600);
+    bed.clock.set(right + 2_000);
+    bed.clock.advance(1_000);
+    running.handle.tell(Step).await.unwrap();
+    until("degraded", || async {
+        matches!(running.system.status().remove(0).state, ComponentState::Degraded { .. })
+    })
+    .await;
+    bed.clock.set((ahead.timestamp + 1) * 1000);
+    let next = running.block(&bed).await;
+    assert_eq!((next.number, next.parent_hash), (ahead.number + 1, ahead.hash));
+    assert!(next.timestamp > ahead.timestamp);
+    running.system.shutdown().await;
+}
+
+/// A clock that is set back while no block is made (`empty_blocks` off) keeps no deposit waiting: when a block is due is
+/// not for the wall clock to say.
+#[actix::test]
+async fn ticks_do_not_follow_a_clock_that_is_set_back() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-clock-idle", false).await;
+    running.tick_up_to(&bed, MockMethod::GetPayload).await;
+    // Still after the genesis block, and long before the last tick.
+    bed.clock.set(bed.services.clock.unix_ms() - 900_000);
+    bed.ledger(1, 1).await;
+    let sealed = running.block(&bed).await;
+    assert_eq!((sealed.number, sealed.deposits), (1, 1));
+    running.system.shutdown().await;
+}

@@ -17,6 +17,10 @@ use crate::{
     stepper::{Next, Worker},
 };
 
+/// Seconds by which the clock may be behind the head before that is worth a word. A block that is made at the end of
+/// one second and looked at with a clock that is slewed is not.
+const CLOCK_BEHIND_S: u64 = 3;
+
 /// Where the events of the BlockProducer go.
 #[derive(Clone, Debug, Default)]
 pub struct BlockProducerOutlets {
@@ -225,18 +229,28 @@ impl Worker for ProducerWorker {
                 head
             }
         };
-        let now_ms = clock.unix_ms();
-        if !self.schedule.is_due(now_ms) {
+        // When a block is due is not for the wall clock to say: somebody may set it.
+        let tick = clock.steady_ms();
+        if !self.schedule.is_due(tick) {
             self.head = Some(head);
-            return Ok(Next::After(clock.wait(self.schedule.wait_ms(now_ms))));
+            return Ok(Next::After(clock.wait(self.schedule.wait_ms(tick))));
         }
+        let now_ms = clock.unix_ms();
         let now = now_ms / 1000;
         if now <= head.timestamp {
-            // The clock is in the second of the parent (or behind it): timestamps must grow.
+            // The clock is in the second of the parent, or behind it: timestamps must grow.
+            let error = (head.timestamp - now >= CLOCK_BEHIND_S).then(|| ActorError::ClockBehind {
+                number: head.number,
+                timestamp: head.timestamp,
+                clock: now,
+            });
             self.head = Some(head);
-            return Ok(Next::After(clock.wait(1000 - now_ms % 1000)));
+            return match error {
+                Some(error) => Err(error),
+                None => Ok(Next::After(clock.wait(1000 - now_ms % 1000))),
+            };
         }
-        self.schedule.served(now_ms);
+        self.schedule.served(tick);
         let mut head = head;
         if let Some(block) = self.produce(&head, now).await? {
             let marks = self.make_head(block.block_hash, (&block).into(), &mut head).await?;
@@ -260,6 +274,6 @@ impl Worker for ProducerWorker {
             }
         }
         self.head = Some(head);
-        Ok(Next::After(clock.wait(self.schedule.wait_ms(clock.unix_ms()))))
+        Ok(Next::After(clock.wait(self.schedule.wait_ms(clock.steady_ms()))))
     }
 }

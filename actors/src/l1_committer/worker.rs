@@ -249,14 +249,9 @@ impl CommitterWorker {
     }
 
     async fn seal(&mut self, assembly: Assembly) -> Result<(), ActorError> {
-        // L1 refuses a seal time in its future, so ours is never later than the newest L1 block.
-        let l1_time = self
-            .services
-            .l1
-            .block(BlockTag::Latest)
-            .await?
-            .map_or(0, |b| b.timestamp)
-            .min(self.services.clock.unix_seconds());
+        // L1 refuses a seal time in its future or long past, so ours is that of the newest L1 block. Our own clock may
+        // be set to anything.
+        let l1_time = self.services.l1.block(BlockTag::Latest).await?.map_or(0, |b| b.timestamp);
         let Some(sealed) = assembly.seal(l1_time)? else { return Ok(()) };
         let blob_proofs = match self.config.da {
             DataAvailability::None => Vec::new(),
@@ -280,7 +275,7 @@ impl CommitterWorker {
             verify_tx: None,
         };
         self.services.store.insert_batch(&record).await?;
-        self.sealed_at_ms = self.services.clock.unix_ms();
+        self.sealed_at_ms = self.services.clock.steady_ms();
         self.out.batch_sealed.send(&BatchSealed {
             header: record.header,
             first_block: record.first_block,
@@ -301,7 +296,7 @@ fn intent_id(batch: &BatchRecord) -> IntentId {
 #[async_trait(?Send)]
 impl Worker for CommitterWorker {
     async fn step(&mut self) -> Result<Next, ActorError> {
-        let now = self.services.clock.unix_ms();
+        let now = self.services.clock.steady_ms();
         let failed = self.inbox.borrow_mut().failed.take();
         let look = std::mem::take(&mut self.inbox.borrow_mut().look);
         let stale = self.looked_at_ms.is_none_or(|at| now.saturating_sub(at) >= L1_LOOK_MS);

@@ -44,13 +44,13 @@ impl ProofManager {
         services: Services,
         outlets: Arc<ProofManagerOutlets>,
     ) -> Self {
-        Self { seat, desk: Desk { config, services }, out: outlets, reputation: Reputation::default() }
+        Self { seat, desk: Desk::new(config, services), out: outlets, reputation: Reputation::default() }
     }
 
     fn quarantined(&mut self, prover: &str) -> bool {
         let config = Arc::clone(&self.desk.config);
         let quarantine = u64::try_from(config.quarantine.as_millis()).unwrap_or(u64::MAX);
-        let now = self.desk.services.clock.unix_ms();
+        let now = self.desk.now_ms();
         self.reputation.quarantined(prover, config.max_bad_proofs, quarantine, now)
     }
 
@@ -79,6 +79,13 @@ impl Actor for ProofManager {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        let desk = self.desk.clone();
+        let cap = async move { desk.cap_leases().await };
+        ctx.wait(cap.into_actor(self).map(|done, actor, _| {
+            if let Err(error) = done {
+                actor.seat.degraded(error.to_string());
+            }
+        }));
         ctx.notify(Step);
     }
 }
@@ -213,7 +220,7 @@ impl Handler<SubmitProof> for ProofManager {
                     Ok(SubmitReply::Rejected(why)) => {
                         tracing::warn!(batch = number, %kind, prover = name, %why, "proof refused");
                         let bad = !matches!(why, ProofRejection::Quarantined | ProofRejection::NotWanted);
-                        let now = actor.desk.services.clock.unix_ms();
+                        let now = actor.desk.now_ms();
                         if bad && actor.reputation.bad_proof(&name, actor.desk.config.max_bad_proofs, now) {
                             tracing::error!(prover = name, "prover put in quarantine after bad proofs");
                         }

@@ -207,6 +207,30 @@ async fn leases_run_out_by_the_clock() {
     managing.run.stop().await;
 }
 
+/// A clock that is set, forward or back, neither takes a batch from the prover that works on it nor keeps it for a
+/// prover that is gone, also over a restart.
+#[actix::test]
+async fn leases_do_not_follow_a_clock_that_is_set() {
+    const HOURS_MS: u64 = 5 * 3_600_000;
+    let bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-clock").await;
+    bed.batch().await;
+    let right = bed.services.clock.unix_ms();
+    let lease = managing.work("a").await.lease;
+    for set in [right + HOURS_MS, right - HOURS_MS] {
+        bed.clock.set(set);
+        assert_eq!(managing.request("b").await, idle());
+        assert!(managing.alive(lease).await);
+    }
+    // The clock is five hours back, and a new instance knows no other one.
+    managing.run.restart().await;
+    assert_eq!(managing.request("b").await, idle());
+    assert!(managing.alive(lease).await);
+    bed.clock.advance(LEASE_MS);
+    assert_eq!(managing.work("b").await.batch_number, 1, "one lease later it is free");
+    managing.run.stop().await;
+}
+
 /// A restart keeps leases and proofs.
 #[actix::test]
 async fn a_restart_keeps_leases_and_proofs() {

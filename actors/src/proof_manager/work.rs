@@ -17,16 +17,38 @@ const OPEN_BATCHES: u32 = 256;
 pub(super) struct Desk {
     pub(super) config: Arc<ProofManagerConfig>,
     pub(super) services: Services,
+    /// Wall clock less steady clock when this instance began, in milliseconds.
+    epoch: u64,
 }
 
 impl Desk {
+    pub(super) fn new(config: Arc<ProofManagerConfig>, services: Services) -> Self {
+        let epoch = services.clock.unix_ms().wrapping_sub(services.clock.steady_ms());
+        Self { config, services, epoch }
+    }
+
+    /// The time that leases and quarantines are measured in: wall-clock milliseconds when this instance began, and
+    /// even since then. So a clock that is set neither ends all leases nor makes them last.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.epoch.wrapping_add(self.services.clock.steady_ms())
+    }
+
+    /// Leases of an earlier instance whose clock was ahead of ours must not outlast one lease from now.
+    pub(super) async fn cap_leases(&self) -> Result<(), ActorError> {
+        let shortened = self.services.store.cap_leases(self.lease_until()).await?;
+        if shortened > 0 {
+            tracing::warn!(leases = shortened, "the clock was set back since these leases were given");
+        }
+        Ok(())
+    }
+
     pub(super) fn wants(&self, prover_type: ProverType) -> bool {
         self.config.checks.iter().any(|c| c.prover_type() == prover_type)
     }
 
     fn lease_until(&self) -> u64 {
         let lease = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
-        self.services.clock.unix_ms().saturating_add(lease).min(i64::MAX as u64)
+        self.now_ms().saturating_add(lease).min(i64::MAX as u64)
     }
 
     async fn parent_of(&self, batch: &BatchRecord) -> Result<ensemble_batch::BatchHeader, ActorError> {
@@ -76,7 +98,7 @@ impl Desk {
             return Ok(None);
         }
         let leases = store.leases().await?;
-        let now = self.services.clock.unix_ms();
+        let now = self.now_ms();
         let Some(number) = assignment::choose(&open, &leases, prover_type, prover, now) else {
             return Ok(None);
         };

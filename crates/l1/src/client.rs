@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 
-use crate::{BlockTag, FeeHistory, L1Block, L1Error, L1Log, LogFilter, TxReceipt};
+use crate::{BlockTag, FeeHistory, L1Block, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt};
 
 /// Access to an L1 node. [`crate::RpcL1Client`] speaks JSON-RPC; tests use the `MockL1` of feature `mock`.
 ///
@@ -65,4 +65,7 @@ pub trait L1Client: Send + Sync + Debug + 'static {
 
     /// Whether the node knows the transaction, mined or in its pool.
     async fn transaction_known(&self, hash: B256) -> Result<bool, L1Error>;
+
+    /// `eth_getTransactionByHash`: what a transaction was sent with, `None` when the node does not know it.
+    async fn transaction(&self, hash: B256) -> Result<Option<L1Transaction>, L1Error>;
 }

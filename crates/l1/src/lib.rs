@@ -28,5 +28,5 @@ pub use error::{L1Error, MAX_REMOTE_TEXT};
 pub use fees::{FeeCapReached, FeePlan, FeePolicy, TxType};
 pub use rpc::{RpcConfig, RpcL1Client};
 pub use tx_manager::{TxManager, TxManagerConfig};
-pub use types::{BlockTag, FeeHistory, L1Block, L1Log, LogFilter, TxReceipt};
+pub use types::{BlockTag, FeeHistory, L1Block, L1Log, L1Transaction, LogFilter, TxReceipt};
 pub use wallet::{BlobTx, Eip1559Tx, SignedTx, Wallet, WalletError};

@@ -14,7 +14,10 @@ use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use async_trait::async_trait;
 
-use crate::{BlockTag, FeeHistory, FeePlan, L1Block, L1Client, L1Error, L1Log, LogFilter, TxReceipt, TxType};
+use crate::{
+    BlockTag, FeeHistory, FeePlan, L1Block, L1Client, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt,
+    TxType,
+};
 
 const GWEI: u128 = 1_000_000_000;
 /// Intrinsic gas of a transaction (yellow paper, G_transaction).
@@ -46,6 +49,7 @@ pub enum Method {
     SendRawTransaction,
     Receipt,
     TransactionKnown,
+    Transaction,
 }
 
 /// A call as [`MockL1::on_call`] sees it.
@@ -708,6 +712,20 @@ impl L1Client for MockL1 {
         self.serve(Method::TransactionKnown, |s| {
             let mined = s.blocks.iter().flat_map(|b| &b.txs).any(|(p, _)| p.tx.hash == hash);
             Ok(mined || s.pool.values().any(|p| p.tx.hash == hash))
+        })
+    }
+
+    async fn transaction(&self, hash: B256) -> Result<Option<L1Transaction>, L1Error> {
+        self.serve(Method::Transaction, |s| {
+            let mined = s.blocks.iter().flat_map(|b| &b.txs).map(|(p, _)| &p.tx);
+            let found = mined.chain(s.pool.values().map(|p| &p.tx)).find(|tx| tx.hash == hash);
+            Ok(found.map(|tx| L1Transaction {
+                hash,
+                from: tx.from,
+                to: tx.to,
+                input: tx.data.clone(),
+                blob_versioned_hashes: tx.blob_hashes.clone(),
+            }))
         })
     }
 }

@@ -20,8 +20,10 @@ use serde_json::{Value, json};
 use crate::classify::classify_rpc_error;
 use crate::endpoint::Endpoint;
 use crate::error::tame;
-use crate::wire::{WireBlock, WireFeeHistory, WireLog, WireReceipt, checked_logs, to_u64, to_u128};
-use crate::{BlockTag, FeeHistory, L1Block, L1Client, L1Error, L1Log, LogFilter, TxReceipt};
+use crate::wire::{
+    WireBlock, WireFeeHistory, WireLog, WireReceipt, WireTransaction, checked_logs, to_u64, to_u128,
+};
+use crate::{BlockTag, FeeHistory, L1Block, L1Client, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt};
 
 /// Limits of [`RpcL1Client`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -436,6 +438,12 @@ impl L1Client for RpcL1Client {
 
     async fn transaction_known(&self, hash: B256) -> Result<bool, L1Error> {
         let check = |answer: Option<serde::de::IgnoredAny>| Ok(answer.is_some());
+        self.read("eth_getTransactionByHash", vec![json!(hash)], check).await
+    }
+
+    async fn transaction(&self, hash: B256) -> Result<Option<L1Transaction>, L1Error> {
+        let check =
+            move |wire: Option<WireTransaction>| wire.map(|wire| wire.into_transaction(hash)).transpose();
         self.read("eth_getTransactionByHash", vec![json!(hash)], check).await
     }
 }

@@ -119,6 +119,21 @@ pub struct TxReceipt {
     pub logs: Vec<L1Log>,
 }
 
+/// What a transaction was sent with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct L1Transaction {
+    /// Hash.
+    pub hash: B256,
+    /// Signer.
+    pub from: Address,
+    /// Receiver, `None` for a creation.
+    pub to: Option<Address>,
+    /// Call data.
+    pub input: Bytes,
+    /// Versioned hashes of its blobs (EIP-4844), in order; empty unless it is a blob transaction.
+    pub blob_versioned_hashes: Vec<B256>,
+}
+
 impl TxReceipt {
     /// Wei paid for gas and blob gas together (without the value transferred).
     #[must_use]

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use serde::Deserialize;
 
-use crate::{FeeHistory, L1Block, L1Log, LogFilter, TxReceipt};
+use crate::{FeeHistory, L1Block, L1Log, L1Transaction, LogFilter, TxReceipt};
 
 /// EVM limit: LOG4 is the last of the log opcodes.
 const MAX_TOPICS: usize = 4;
@@ -138,6 +138,32 @@ impl WireReceipt {
             contract_address: self.contract_address,
             logs: self.logs.into_iter().map(WireLog::into_log).collect::<Result<_, _>>()?,
         }))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WireTransaction {
+    hash: B256,
+    from: Address,
+    to: Option<Address>,
+    input: Bytes,
+    #[serde(default)]
+    blob_versioned_hashes: Option<Vec<B256>>,
+}
+
+impl WireTransaction {
+    pub(crate) fn into_transaction(self, asked: B256) -> Result<L1Transaction, String> {
+        if self.hash != asked {
+            return Err(format!("the answer is transaction {}, asked for {asked}", self.hash));
+        }
+        Ok(L1Transaction {
+            hash: self.hash,
+            from: self.from,
+            to: self.to,
+            input: self.input,
+            blob_versioned_hashes: self.blob_versioned_hashes.unwrap_or_default(),
+        })
     }
 }
 

@@ -79,6 +79,16 @@ impl Store {
     /// [`StoreError::Gap`] when it does not follow the last batch, [`StoreError::Conflict`] when another batch has
     /// its number.
     pub async fn insert_batch(&self, batch: &BatchRecord) -> Result<(), StoreError> {
+        let sealed =
+            BatchRecord { status: BatchStatus::Sealed, commit_tx: None, verify_tx: None, ..batch.clone() };
+        self.restore_batch(&sealed).await
+    }
+
+    /// Writes a batch that L1 has and this store lacks, with its status and its transactions.
+    ///
+    /// # Errors
+    /// As [`Self::insert_batch`].
+    pub async fn restore_batch(&self, batch: &BatchRecord) -> Result<(), StoreError> {
         hit("store.insert_batch.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let last = sqlx::query("SELECT * FROM batches ORDER BY number DESC LIMIT 1")
@@ -107,8 +117,8 @@ impl Store {
             }
         }
         sqlx::query(
-            "INSERT INTO batches (number, first_block, last_block, header_hash, header, payload, blob_proofs, status) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, 'sealed')",
+            "INSERT INTO batches (number, first_block, last_block, header_hash, header, payload, blob_proofs, status, \
+             commit_tx, verify_tx) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(int(number)?)
         .bind(int(batch.first_block)?)
@@ -117,6 +127,9 @@ impl Store {
         .bind(to_json(&batch.header)?)
         .bind(batch.payload.as_ref())
         .bind(to_binary(&batch.blob_proofs)?)
+        .bind(name(batch.status))
+        .bind(batch.commit_tx.as_ref().map(hex))
+        .bind(batch.verify_tx.as_ref().map(hex))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -124,6 +124,18 @@ impl Store {
         row.map(|row| Reader { table: "blocks", row: &row }.parse("hash")).transpose()
     }
 
+    /// Height of the stored block with this hash.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn block_number(&self, hash: B256) -> Result<Option<u64>, StoreError> {
+        let row = sqlx::query("SELECT number FROM blocks WHERE hash = ?")
+            .bind(hex(&hash))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Reader { table: "blocks", row: &row }.int("number")).transpose()
+    }
+
     /// Removes a block that never became canonical, and nothing else: only the stored head can be removed, and
     /// only while it is in no batch.
     ///

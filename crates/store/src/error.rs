@@ -7,13 +7,69 @@ use ensemble_error::{Classify, Severity};
 pub enum StoreError {
     /// SQLite answered with an error.
     #[error("store: {0}")]
-    Database(#[from] sqlx::Error),
-    /// The file has a schema that this version cannot read.
-    #[error("store: the schema cannot be brought up to date ({0}); was the file written by a newer version?")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Database(sqlx::Error),
+    /// There is no room for what was to be written. It was not written, and nothing else was lost.
+    #[error("store: {reason}: there is no room for more; free some, it goes on by itself")]
+    Full {
+        /// What SQLite said.
+        reason: String,
+    },
+    /// The file is held by somebody else for longer than we wait.
+    #[error("store: {reason}: another program holds the file; end it")]
+    Busy {
+        /// What SQLite said.
+        reason: String,
+    },
+    /// Another sequencer, or a repair, works with the file.
+    #[error(
+        "store: {path} is in use by another ensemble process; end it first, two must never share a store"
+    )]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// The file may be read but not written.
+    #[error(
+        "store: {reason}: the file, its `-wal` or its folder cannot be written; correct their owner, permissions or mount"
+    )]
+    ReadOnly {
+        /// What SQLite said.
+        reason: String,
+    },
+    /// The file is no SQLite file, or a damaged one.
+    #[error(
+        "store: {reason}: the file is damaged; move it away (keep it), then restore a backup or, without one, run `ensemble repair`"
+    )]
+    Damaged {
+        /// What SQLite said.
+        reason: String,
+    },
+    /// The file cannot be opened.
+    #[error(
+        "store: {path} cannot be opened: {reason}; store.url must name a file, in a folder that this user may write"
+    )]
+    CannotOpen {
+        /// The file.
+        path: String,
+        /// What the system or SQLite said.
+        reason: String,
+    },
+    /// The file was written by a newer version.
+    #[error(
+        "store: the schema cannot be brought up to date: the file has version {version}, this program knows up to {known}; use the newer version"
+    )]
+    Newer {
+        /// Version of the schema in the file.
+        version: i64,
+        /// Newest version that this program knows.
+        known: i64,
+    },
+    /// The schema cannot be brought up to date.
+    #[error("store: the schema cannot be brought up to date: {0}")]
+    Migration(sqlx::migrate::MigrateError),
     /// A value in the file cannot be read.
     #[error(
-        "store: {table}.{column} of row {row} cannot be read: {reason}; the file is damaged: restore a backup"
+        "store: {table}.{column} of row {row} cannot be read: {reason}; the file is damaged: move it away (keep it), then restore a backup or, without one, run `ensemble repair`"
     )]
     Corrupt {
         /// Table.
@@ -70,6 +126,61 @@ pub enum StoreError {
     },
 }
 
+/// Primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
+mod code {
+    pub(super) const PERM: i32 = 3;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const NOTADB: i32 = 26;
+}
+
+/// The primary result code of an error that SQLite itself gave.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let reason =
+            || error.as_database_error().map_or_else(|| error.to_string(), |e| e.message().to_owned());
+        match primary_code(&error) {
+            Some(code::FULL) => Self::Full { reason: reason() },
+            Some(code::BUSY | code::LOCKED) => Self::Busy { reason: reason() },
+            Some(code::READONLY | code::PERM) => Self::ReadOnly { reason: reason() },
+            Some(code::CORRUPT | code::NOTADB) => Self::Damaged { reason: reason() },
+            Some(_) | None => Self::Database(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// What opening `path` failed with.
+    pub(crate) fn opening(path: &std::path::Path, error: sqlx::Error) -> Self {
+        let path = path.display().to_string();
+        match (&error, primary_code(&error)) {
+            (sqlx::Error::Io(reason), _) => Self::CannotOpen { path, reason: reason.to_string() },
+            (_, Some(code::CANTOPEN)) => Self::CannotOpen { path, reason: error.to_string() },
+            _ => error.into(),
+        }
+    }
+
+    /// What bringing the schema up to `known` failed with.
+    pub(crate) fn migrating(error: sqlx::migrate::MigrateError, known: i64) -> Self {
+        use sqlx::migrate::MigrateError as E;
+        match error {
+            E::Execute(error) | E::ExecuteMigration(error, _) => error.into(),
+            E::VersionMissing(version) if version > known => Self::Newer { version, known },
+            other => Self::Migration(other),
+        }
+    }
+}
+
 impl Classify for StoreError {
     fn severity(&self) -> Severity {
         match self {
@@ -77,16 +188,19 @@ impl Classify for StoreError {
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => {
                     Severity::Transient
                 }
-                sqlx::Error::Database(db) => {
-                    // SQLITE_BUSY 5, SQLITE_LOCKED 6, SQLITE_IOERR 10, SQLITE_FULL 13 (primary codes)
-                    let code = db.code().and_then(|c| c.parse::<i32>().ok()).map_or(0, |c| c & 0xff);
-                    if matches!(code, 5 | 6 | 10 | 13) { Severity::Transient } else { Severity::Fatal }
-                }
+                _ if primary_code(error) == Some(code::IOERR) => Severity::Transient,
                 _ => Severity::Fatal,
             },
-            Self::Migration(_) | Self::Corrupt { .. } | Self::OutOfRange(_) | Self::WrongChain { .. } => {
-                Severity::Fatal
-            }
+            Self::Full { .. } | Self::Busy { .. } => Severity::Transient,
+            Self::ReadOnly { .. }
+            | Self::Damaged { .. }
+            | Self::CannotOpen { .. }
+            | Self::InUse { .. }
+            | Self::Newer { .. }
+            | Self::Migration(_)
+            | Self::Corrupt { .. }
+            | Self::OutOfRange(_)
+            | Self::WrongChain { .. } => Severity::Fatal,
             Self::DepositDropped { .. } => Severity::Recoverable,
             Self::Gap { .. } | Self::Conflict { .. } => Severity::NeedsReset,
         }

@@ -53,6 +53,15 @@ pub struct SignedTransaction {
     pub signed_at: u64,
 }
 
+/// Transactions of a key whose outcome is not known yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct OpenTransactions {
+    /// How many were signed.
+    pub count: u64,
+    /// Lowest and highest nonce.
+    pub nonces: Option<(u64, u64)>,
+}
+
 fn record(row: &SqliteRow) -> Result<IntentRecord, StoreError> {
     let r = Reader { table: "intents", row };
     let state = match r.text("state")?.as_str() {
@@ -144,6 +153,24 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| record(row).map(|r| r.intent)).collect()
+    }
+
+    /// What was signed for the pending intents of a key: how many transactions, their lowest and highest nonce.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn open_transactions(&self, role: SenderRole) -> Result<OpenTransactions, StoreError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS count, COALESCE(MIN(t.nonce), 0) AS low, COALESCE(MAX(t.nonce), 0) AS high \
+             FROM signed_transactions t JOIN intents i ON i.id = t.intent WHERE i.role = ? AND i.state = 'pending'",
+        )
+        .bind(role.as_str())
+        .fetch_one(&self.pool)
+        .await?;
+        let r = Reader { table: "signed_transactions", row: &row };
+        let count = r.int("count")?;
+        let nonces = if count == 0 { None } else { Some((r.int("low")?, r.int("high")?)) };
+        Ok(OpenTransactions { count, nonces })
     }
 
     /// Notes that an intent is confirmed on L1.

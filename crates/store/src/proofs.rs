@@ -141,6 +141,18 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Shortens every lease that would last longer than `latest`; gives how many there were.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn cap_leases(&self, latest: u64) -> Result<u64, StoreError> {
+        let done = sqlx::query("UPDATE leases SET expires_at = ?1 WHERE expires_at > ?1")
+            .bind(int(latest)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
     /// Gives a lease back.
     ///
     /// # Errors

@@ -1,18 +1,34 @@
 //! Opening the store, its identity, and small helpers for columns.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use alloy_primitives::{Address, B256};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
     Row, SqlitePool,
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
 use crate::StoreError;
 
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// Most pages that SQLite lets a file have (<https://www.sqlite.org/limits.html>, item 14).
+const MAX_PAGES: u32 = 4_294_967_294;
+/// Size limit that stands for none.
+const NO_LIMIT: u64 = u64::MAX;
+
 /// The chain that a store file belongs to. Bound at the first start, compared at every later one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChainIdentity {
     /// L1 chain id.
     pub l1_chain_id: u64,
@@ -30,17 +46,57 @@ pub struct ChainIdentity {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: SqlitePool,
+    /// Pages that the file may have; [`NO_LIMIT`] for as many as fit.
+    max_pages: Arc<AtomicU64>,
+}
+
+/// Keeps other processes from working with a store file: the sequencer and a repair hold it, readers need not.
+/// Dropping it lets go; so does the end of the process, however it comes.
+#[derive(Debug)]
+pub struct StoreLock {
+    _file: File,
+}
+
+impl StoreLock {
+    /// Locks a store file, by a file beside it with `.lock` behind its name.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another one holds it, [`StoreError::CannotOpen`] when the lock cannot be made.
+    pub fn acquire(path: &Path) -> Result<Self, StoreError> {
+        let cannot = |error: std::io::Error| StoreError::opening(path, sqlx::Error::Io(error));
+        make_folder(path)?;
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(PathBuf::from(name))
+            .map_err(cannot)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.display().to_string() }),
+            Err(TryLockError::Error(error)) => Err(cannot(error)),
+        }
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => {
+            std::fs::create_dir_all(parent).map_err(|e| StoreError::opening(path, sqlx::Error::Io(e)))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 impl Store {
     /// Opens the file, creating it and its folder when absent, and brings its schema up to date.
     ///
     /// # Errors
-    /// When the file cannot be opened or written, or has a newer schema.
+    /// When the file cannot be opened or written, is damaged, or has a newer schema.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(sqlx::Error::Io)?;
-        }
+        make_folder(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -49,13 +105,79 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
+        Self::connect(options, 4).await.map_err(|error| match error {
+            StoreError::Database(error) => StoreError::opening(path, error),
+            other => other,
+        })
+    }
+
+    /// An empty store that is in memory and goes away with its last handle: to look at a chain that has no store.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        // Every connection would have a database of its own.
+        Self::connect(SqliteConnectOptions::new().in_memory(true).foreign_keys(true), 1).await
+    }
+
+    async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Self, StoreError> {
+        let max_pages = Arc::new(AtomicU64::new(NO_LIMIT));
+        let limit = Arc::clone(&max_pages);
         let pool = SqlitePoolOptions::new()
-            .max_connections(4)
+            .max_connections(connections)
             .acquire_timeout(Duration::from_secs(15))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .before_acquire(move |connection, _| {
+                let limit = limit.load(Ordering::SeqCst);
+                Box::pin(async move {
+                    if limit != NO_LIMIT {
+                        let pages = limit.min(u64::from(MAX_PAGES));
+                        let pragma = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+                        sqlx::query(pragma).execute(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool })
+        let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
+        MIGRATIONS.run(&pool).await.map_err(|e| StoreError::migrating(e, known))?;
+        Ok(Self { pool, max_pages })
+    }
+
+    /// Bounds the file to so many bytes (rounded up to pages, and never below its present size); `None` lifts the
+    /// bound. What does not fit is [`StoreError::Full`], as on a full disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn set_size_limit(&self, bytes: Option<u64>) -> Result<(), StoreError> {
+        let (page,): (i64,) = sqlx::query_as("PRAGMA page_size").fetch_one(&self.pool).await?;
+        let page = u64::try_from(page).unwrap_or(0).max(1);
+        // Once set, the bound of a connection is only moved, never taken away.
+        let pages = bytes.map_or(u64::from(MAX_PAGES), |bytes| bytes.div_ceil(page).max(1));
+        self.max_pages.store(pages, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Version of the schema: that of the last migration.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn schema_version(&self) -> Result<i64, StoreError> {
+        let (version,): (i64,) = sqlx::query_as("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(version)
+    }
+
+    /// Looks at the whole file for damage (`PRAGMA quick_check`). Takes as long as reading it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with the first finding.
+    pub async fn check_file(&self) -> Result<(), StoreError> {
+        let (found,): (String,) = sqlx::query_as("PRAGMA quick_check(1)").fetch_one(&self.pool).await?;
+        if found == "ok" { Ok(()) } else { Err(StoreError::Damaged { reason: found }) }
     }
 
     /// Finishes what is under way and closes the file.

@@ -236,7 +236,7 @@ async fn a_newer_schema_is_refused() {
     .await;
     bed.store.close().await;
     let error = Store::open(&path(&bed.folder)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Migration(_)), "{error}");
+    assert!(matches!(error, StoreError::Newer { version: 999, .. }), "{error}");
     assert!(error.to_string().contains("newer version"), "{error}");
     assert_eq!(error.severity(), Severity::Fatal);
 }
@@ -247,11 +247,18 @@ async fn what_is_no_store_is_refused() {
     let file = folder.path().join("ensemble.db");
     std::fs::write(&file, [b'x'; 8192]).unwrap();
     let error = Store::open(&file).await.unwrap_err();
-    assert!(matches!(error, StoreError::Database(_)), "{error}");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("ensemble repair"), "{error}");
     assert_eq!(error.severity(), Severity::Fatal);
     assert_eq!(std::fs::read(&file).unwrap(), [b'x'; 8192], "left as it was");
-    // A folder in place of the file.
-    assert!(Store::open(folder.path()).await.is_err());
+    // A folder in place of the file, and a file in place of its folder.
+    for path in [folder.path().to_owned(), file.join("ensemble.db")] {
+        let error = Store::open(&path).await.unwrap_err();
+        assert!(matches!(error, StoreError::CannotOpen { .. }), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        assert!(error.to_string().contains("store.url must name a file"), "{error}");
+        assert_eq!(error.severity(), Severity::Fatal);
+    }
 }
 
 #[test]
@@ -260,6 +267,11 @@ fn severities() {
         (StoreError::Database(sqlx::Error::PoolTimedOut), Severity::Transient),
         (StoreError::Database(sqlx::Error::RowNotFound), Severity::Fatal),
         (StoreError::OutOfRange(u64::MAX), Severity::Fatal),
+        (StoreError::Full { reason: String::new() }, Severity::Transient),
+        (StoreError::Busy { reason: String::new() }, Severity::Transient),
+        (StoreError::ReadOnly { reason: String::new() }, Severity::Fatal),
+        (StoreError::Damaged { reason: String::new() }, Severity::Fatal),
+        (StoreError::InUse { path: String::new() }, Severity::Fatal),
         (StoreError::Gap { what: "block", got: 3, expected_after: 1 }, Severity::NeedsReset),
         (StoreError::Conflict { what: "block", number: 3 }, Severity::NeedsReset),
     ];
@@ -1045,4 +1057,190 @@ async fn concurrent_writers_wait_for_each_other() {
     assert_eq!(bed.store.head_block().await.unwrap().unwrap().number, 40);
     assert_eq!(bed.store.last_deposit().await.unwrap().unwrap().id, 40);
     assert_eq!(bed.store.pending_intents(SenderRole::Prover).await.unwrap().len(), 40);
+}
+
+// ----------------------------------------------------------------------------------------------------- bad files
+
+/// Blocks, batches, deposits, requests, and payloads that fill some pages.
+async fn filled(store: &Store) {
+    let ledger = deposits(None, &[1, 2, 3]);
+    store.record_l1_range(cursor(3), &ledger).await.unwrap();
+    let mut parent = B256::ZERO;
+    for number in 1..=20 {
+        let mut block = block(number, parent, 0);
+        block.transactions.push(Bytes::from(vec![7; 3_000]));
+        store.insert_block(&block).await.unwrap();
+        let extras = BlockExtras { withdrawals: Vec::new(), witness: vec![9; 2_000] };
+        store.set_block_extras(number, &extras).await.unwrap();
+        parent = block.block_hash;
+    }
+    let first = batch(None, 10);
+    store.insert_batch(&first).await.unwrap();
+    store.insert_batch(&batch(Some(&first), 10)).await.unwrap();
+}
+
+/// Reads everything that a start and the components read.
+async fn read_all(store: &Store) -> Result<(), StoreError> {
+    store.check_file().await?;
+    store.cursor().await?;
+    store.known_l1_blocks(100).await?;
+    store.deposits_after(0, 100).await?;
+    for number in 1..=20 {
+        store.block(number).await?;
+        store.block_extras(number).await?;
+    }
+    store.head_block().await?;
+    for number in 1..=2 {
+        store.batch(number).await?;
+        store.proofs_of(number).await?;
+    }
+    for role in [SenderRole::Committer, SenderRole::Prover] {
+        store.pending_intents(role).await?;
+        store.open_transactions(role).await?;
+    }
+    store.leases().await?;
+    Ok(())
+}
+
+/// SEQ-INV-11: a file with flipped bytes, a torn end, or noise in its middle gives a typed error that says what to do, or
+/// reads as before; never a panic. Damage that SQLite can see is never taken for something that passes.
+#[tokio::test]
+async fn a_damaged_file_is_a_typed_error() {
+    let bed = Bed::new().await;
+    filled(&bed.store).await;
+    bed.store.close().await;
+    let whole = std::fs::read(path(&bed.folder)).unwrap();
+    let seed = 0x0bad_f11e_u64;
+    eprintln!("seed {seed:#x}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut refused = 0;
+    for round in 0..60 {
+        let mut bytes = whole.clone();
+        match round % 4 {
+            // A few flipped bytes.
+            0 => {
+                for _ in 0..rng.gen_range(1..20) {
+                    let at = rng.gen_range(0..bytes.len());
+                    bytes[at] ^= rng.gen_range(1..=255u8);
+                }
+            }
+            // A page of noise.
+            1 => {
+                let page = rng.gen_range(0..bytes.len() / 4096);
+                rng.fill(&mut bytes[page * 4096..(page + 1) * 4096]);
+            }
+            // A page of another place: the disk mixed up its sectors.
+            2 => {
+                let (from, to) = (rng.gen_range(0..bytes.len() / 4096), rng.gen_range(0..bytes.len() / 4096));
+                bytes.copy_within(from * 4096..(from + 1) * 4096, to * 4096);
+            }
+            // A torn end.
+            _ => bytes.truncate(rng.gen_range(1..bytes.len())),
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ensemble.db");
+        std::fs::write(&file, &bytes).unwrap();
+        let looked = async {
+            let store = Store::open(&file).await?;
+            let read = read_all(&store).await;
+            store.close().await;
+            read
+        };
+        if let Err(error) = looked.await {
+            refused += 1;
+            assert_eq!(error.severity(), Severity::Fatal, "seed {seed:#x} round {round}: {error:?}");
+        }
+    }
+    assert!(refused >= 30, "{refused} of 60 files were refused");
+}
+
+/// A file without any bytes is an empty store: what L1 says of it is for the start to judge.
+#[tokio::test]
+async fn an_empty_file_is_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ensemble.db");
+    std::fs::write(&file, []).unwrap();
+    let store = Store::open(&file).await.unwrap();
+    assert!(store.head_block().await.unwrap().is_none());
+}
+
+/// SEQ-INV-8: when there is no room the write fails as a whole, passes for nothing else, and works when there is room
+/// again; what was acknowledged before is there.
+#[tokio::test]
+async fn no_room_loses_nothing() {
+    let mut bed = Bed::new().await;
+    bed.store.set_size_limit(Some(1)).await.unwrap();
+    let mut parent = B256::ZERO;
+    let mut kept = 0;
+    let full = loop {
+        let mut next = block(kept + 1, parent, 0);
+        next.transactions.push(Bytes::from(vec![7; 10_000]));
+        match bed.store.insert_block(&next).await {
+            Ok(()) => (kept, parent) = (next.number, next.block_hash),
+            Err(error) => break error,
+        }
+        assert!(kept < 100, "the limit holds");
+    };
+    assert!(matches!(full, StoreError::Full { .. }), "{full:?}");
+    assert!(full.to_string().contains("no room"), "{full}");
+    assert_eq!(full.severity(), Severity::Transient);
+    assert_eq!(bed.store.head_block().await.unwrap().map_or(0, |b| b.number), kept);
+
+    bed.store.set_size_limit(None).await.unwrap();
+    let next = block(kept + 1, parent, 0);
+    bed.store.insert_block(&next).await.unwrap();
+    bed.reopen().await;
+    assert_eq!(bed.store.head_block().await.unwrap().unwrap().hash, next.block_hash);
+    bed.store.check_file().await.unwrap();
+}
+
+/// A file that another program holds is waited for, then said so; it is not damaged by it.
+#[tokio::test]
+async fn a_file_held_by_another_program_is_busy() {
+    let bed = Bed::new().await;
+    let mut holder = bed.store.pool.acquire().await.unwrap();
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *holder).await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut *holder).await.unwrap();
+    let mut other = bed.store.pool.acquire().await.unwrap();
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *other).await.unwrap();
+    let error: StoreError = sqlx::query("INSERT INTO meta (key, value) VALUES ('a', 'b')")
+        .execute(&mut *other)
+        .await
+        .unwrap_err()
+        .into();
+    assert!(matches!(error, StoreError::Busy { .. }), "{error:?}");
+    assert_eq!(error.severity(), Severity::Transient);
+    assert!(error.to_string().contains("another program"), "{error}");
+    sqlx::query("ROLLBACK").execute(&mut *holder).await.unwrap();
+    sqlx::query("INSERT INTO meta (key, value) VALUES ('a', 'b')").execute(&mut *other).await.unwrap();
+}
+
+/// Two sequencers never have one store; the lock ends with its holder.
+#[tokio::test]
+async fn a_store_has_one_user() {
+    let bed = Bed::new().await;
+    let lock = crate::StoreLock::acquire(&path(&bed.folder)).unwrap();
+    let error = crate::StoreLock::acquire(&path(&bed.folder)).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
+    assert!(error.to_string().contains("in use by another ensemble process"), "{error}");
+    drop(lock);
+    crate::StoreLock::acquire(&path(&bed.folder)).unwrap();
+}
+
+/// A batch that is restored has the status and the transactions that L1 gave it, and still must follow the last one.
+#[tokio::test]
+async fn restored_batches_keep_their_status() {
+    let bed = Bed::new().await;
+    let mut first = batch(None, 3);
+    (first.status, first.commit_tx, first.verify_tx) = (BatchStatus::Verified, Some(word(1)), Some(word(2)));
+    bed.store.restore_batch(&first).await.unwrap();
+    bed.store.restore_batch(&first).await.unwrap();
+    let mut second = batch(Some(&first), 2);
+    (second.status, second.commit_tx) = (BatchStatus::Committed, Some(word(3)));
+    bed.store.restore_batch(&second).await.unwrap();
+    assert_eq!(bed.store.batch(1).await.unwrap(), Some(first.clone()));
+    assert_eq!(bed.store.batch(2).await.unwrap(), Some(second.clone()));
+    let gap = batch(Some(&BatchRecord { last_block: 9, ..second }), 1);
+    let error = bed.store.restore_batch(&gap).await.unwrap_err();
+    assert!(matches!(error, StoreError::Gap { .. }), "{error:?}");
 }

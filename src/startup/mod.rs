@@ -1,4 +1,8 @@
-//! What is found out before the first component starts: the chains, the contracts, the kinds of proof.
+//! What is found out before the first component starts: the chains, the contracts, the kinds of proof, and whether
+//! store, L1 and execution client fit together.
+
+mod judge;
+mod state;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
@@ -13,6 +17,12 @@ use ensemble_messages::ProverType;
 use ensemble_prover::attestation::AttestationDomain;
 
 use crate::config::{Config, UNUSED_VERIFIER};
+
+pub use judge::{Note, Problem, Verdict, judge};
+pub(crate) use state::Sources;
+pub use state::{
+    BatchState, ClientState, Compared, CursorOnL1, L1State, Point, RoleState, StartupState, StoreState,
+};
 
 /// First wait for something that is not reachable yet; doubles up to [`WAIT_MAX`].
 const WAIT_FIRST: Duration = Duration::from_millis(250);
@@ -43,6 +53,9 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] ensemble_store::StoreError),
+    /// Store, L1 and execution client do not fit together.
+    #[error("{}", .0.verdict)]
+    Inconsistent(Box<Inconsistent>),
     /// A contract answered something unreadable.
     #[error("contract: {0}")]
     Contract(#[from] ensemble_contracts::ContractError),
@@ -118,6 +131,42 @@ pub enum StartError {
     /// Not available in this version.
     #[error("{0}")]
     Unsupported(String),
+}
+
+/// Why [`StartError::Inconsistent`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inconsistent {
+    /// What was found.
+    pub state: StartupState,
+    /// What follows: the problems and their remedies.
+    pub verdict: Verdict,
+}
+
+impl Classify for StartError {
+    fn severity(&self) -> Severity {
+        match self {
+            Self::L1(error) => error.severity(),
+            Self::Engine(error) => error.severity(),
+            Self::Store(error) => error.severity(),
+            Self::Config(_)
+            | Self::Producer(_)
+            | Self::Jwt(_)
+            | Self::Key(_)
+            | Self::Inconsistent(_)
+            | Self::Contract(_)
+            | Self::WrongChain { .. }
+            | Self::NoContract { .. }
+            | Self::WrongGenesis { .. }
+            | Self::NoGenesis
+            | Self::Genesis { .. }
+            | Self::NoChainConfig(_)
+            | Self::Proofs(_)
+            | Self::Supervision(_)
+            | Self::Shadow { .. }
+            | Self::Admin { .. }
+            | Self::Unsupported(_) => Severity::Fatal,
+        }
+    }
 }
 
 /// Does `ask` until it works or fails for good; says so while it waits.

@@ -1,0 +1,716 @@
+//! What follows from a [`StartupState`]. Pure.
+
+use alloy_primitives::B256;
+use serde::Serialize;
+
+use super::state::{CursorOnL1, StartupState};
+
+/// Seconds by which the clock may be behind the L2's head before that is worth a word.
+const CLOCK_BEHIND_L2_S: u64 = 3;
+/// Seconds by which the clock may be behind L1's head before that is worth a word.
+const CLOCK_BEHIND_L1_S: u64 = 60;
+/// Seconds by which L1's head may be old before that is worth a word.
+const L1_OLD_S: u64 = 3_600;
+
+/// What the components put right by themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// L1 lacks batches that the store has.
+    #[error("batches {from} to {to} are sent to L1, with the bytes that the store has")]
+    SendsBatches {
+        /// First.
+        from: u64,
+        /// Last.
+        to: u64,
+    },
+    /// L1 is further with batches than the store knows.
+    #[error("L1 has committed up to batch {committed} and verified up to {verified}; the store takes note")]
+    CatchesUp {
+        /// Last committed batch on L1.
+        committed: u64,
+        /// Last verified batch on L1.
+        verified: u64,
+    },
+    /// L1 no longer has a verification, and its transaction is still looked after.
+    #[error(
+        "L1 has verified up to batch {l1}, the store up to {store}; the transaction is still looked after"
+    )]
+    VerifiesAgain {
+        /// In the store.
+        store: u64,
+        /// On L1.
+        l1: u64,
+    },
+    /// L1 was reorganised below the cursor.
+    #[error("L1 was reorganised at or below block {cursor}; the watcher goes back to the common ancestor")]
+    Unwinds {
+        /// The watcher's position.
+        cursor: u64,
+    },
+    /// The L1 node is not yet where we were.
+    #[error("the L1 node is at block {head}, the watcher has read {cursor}; it waits for the node")]
+    WaitsForL1 {
+        /// The watcher's position.
+        cursor: u64,
+        /// Head of the node.
+        head: u64,
+    },
+    /// The L2 holds deposits that the ledger lacks.
+    #[error("the L2 holds deposits up to {client}, the ledger up to {store}; they are read from L1 again")]
+    ReadsDeposits {
+        /// Last of the ledger.
+        store: u64,
+        /// Last of the L2.
+        client: u64,
+    },
+    /// The client lacks blocks.
+    #[error("the execution client gets blocks {from} to {to} from the store")]
+    Replays {
+        /// First.
+        from: u64,
+        /// Last.
+        to: u64,
+    },
+    /// The store lacks blocks.
+    #[error("the store takes blocks {from} to {to} over from the execution client")]
+    Adopts {
+        /// First.
+        from: u64,
+        /// Last.
+        to: u64,
+    },
+    /// Transactions without an outcome.
+    #[error("{pending} request(s) of the {role} are taken up again")]
+    TracksTransactions {
+        /// The key.
+        role: &'static str,
+        /// How many.
+        pending: u64,
+    },
+    /// The clock is behind the L2.
+    #[error(
+        "the clock is {seconds} s behind the L2's head: blocks wait until it has passed it; set it right"
+    )]
+    ClockBehindL2 {
+        /// By how much.
+        seconds: u64,
+    },
+    /// The clock is behind L1.
+    #[error("the clock is {seconds} s behind L1's head: set it right")]
+    ClockBehindL1 {
+        /// By how much.
+        seconds: u64,
+    },
+    /// L1's head is old.
+    #[error("L1's head is {seconds} s old: the node is behind, or our clock is ahead")]
+    L1IsOld {
+        /// By how much.
+        seconds: u64,
+    },
+}
+
+/// Why the sequencer cannot start as things are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// There is no batch in the store, and L1 has some.
+    #[error("the store holds no batch, L1 has {l1}: the store was lost, or store.url names another file")]
+    StoreLost {
+        /// Last committed batch on L1.
+        l1: u64,
+    },
+    /// An old store.
+    #[error("the store ends with batch {store}, L1 has {l1}: an old copy of the store was restored")]
+    StoreBehind {
+        /// Last batch of the store.
+        store: u64,
+        /// Last committed batch on L1.
+        l1: u64,
+    },
+    /// The blocks are nowhere.
+    #[error("L1 has {l1} batches, and neither the store nor the execution client has a block")]
+    BlocksLost {
+        /// Last committed batch on L1.
+        l1: u64,
+    },
+    /// L1 has another batch of the same number.
+    #[error("batch {number} is {l1} on L1 and {store} in the store: another sequencer has committed it")]
+    OtherBatch {
+        /// Number.
+        number: u64,
+        /// Hash in the store.
+        store: B256,
+        /// Hash on L1.
+        l1: B256,
+    },
+    /// L1 lost a verification for good.
+    #[error(
+        "the store has batch {store} as verified, L1 only {l1}: L1 was rolled back, or its node is behind"
+    )]
+    VerifiedRolledBack {
+        /// In the store.
+        store: u64,
+        /// On L1.
+        l1: u64,
+    },
+    /// The L2 holds deposits that L1 does not have.
+    #[error(
+        "the L2 holds deposits up to {client}, the bridge has {l1}: L1 was rolled back, or its node is behind"
+    )]
+    DepositsRolledBack {
+        /// Last of the L2.
+        client: u64,
+        /// Last of the bridge.
+        l1: u64,
+    },
+    /// The ledger is not the bridge's.
+    #[error("deposit {id} of the ledger is not that of the bridge, although L1 was not reorganised")]
+    OtherDeposit {
+        /// Id.
+        id: u64,
+    },
+    /// Another chain at the client.
+    #[error("the execution client has block {client:?} at height {number}, the store {store}")]
+    ClientDiverged {
+        /// Height.
+        number: u64,
+        /// Hash in the store.
+        store: B256,
+        /// Hash at the client; none when it has none there.
+        client: Option<B256>,
+        /// Whether L1 has committed the store's chain.
+        store_is_l1s: bool,
+    },
+    /// The client has blocks that the store lacks, and does not hand them out.
+    #[error(
+        "the execution client is at block {client}, the store at {store}, and the client hands out no blocks"
+    )]
+    BlocksHidden {
+        /// Head of the client.
+        client: u64,
+        /// Head of the store.
+        store: u64,
+    },
+}
+
+impl Problem {
+    /// Whether `ensemble repair` does it.
+    #[must_use]
+    pub fn is_repairable(&self) -> bool {
+        match self {
+            Self::StoreLost { .. } | Self::StoreBehind { .. } => true,
+            Self::BlocksLost { .. }
+            | Self::OtherBatch { .. }
+            | Self::VerifiedRolledBack { .. }
+            | Self::DepositsRolledBack { .. }
+            | Self::OtherDeposit { .. }
+            | Self::ClientDiverged { .. }
+            | Self::BlocksHidden { .. } => false,
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::StoreLost { .. } => {
+                "if store.url is right, run `ensemble repair`: it makes the batches again from L1 and the execution client"
+            }
+            Self::StoreBehind { .. } => {
+                "run `ensemble repair`: it makes the missing batches again from L1 and the execution client"
+            }
+            Self::BlocksLost { .. } => {
+                "restore a backup of the store or of the execution client's data, then run `ensemble repair`"
+            }
+            Self::OtherBatch { .. } => {
+                "make sure that no other sequencer runs; then move the store away (keep it) and run `ensemble repair`, \
+                 which takes L1's batches"
+            }
+            Self::VerifiedRolledBack { .. } => {
+                "use an L1 node that is at its head; if L1 was really rolled back, move the store away (keep it) and \
+                 run `ensemble repair`, and the batches are proven and verified again"
+            }
+            Self::DepositsRolledBack { .. } => {
+                "use an L1 node that is at its head; if L1 was really rolled back, the L2 must go back too: raise \
+                 watcher.confirmations, revert the unverified batches on L1, set the client back to the last block \
+                 before those deposits, move the store away (keep it) and run `ensemble repair`"
+            }
+            Self::OtherDeposit { .. } => {
+                "check watcher.bridge_address and eth.rpc_url; if they are right, move the store away (keep it) and run \
+                 `ensemble repair`"
+            }
+            Self::ClientDiverged { store_is_l1s: true, .. } => {
+                "wipe the execution client's data and start it with the same genesis: it gets every block back from \
+                 the store, whose chain is the one that L1 has"
+            }
+            Self::ClientDiverged { store_is_l1s: false, .. } => {
+                "find out which one is right, nothing on L1 tells yet: to keep the store's chain, wipe the client's \
+                 data and start it with the same genesis; to keep the client's, move the store away (keep it) and run \
+                 `ensemble repair`"
+            }
+            Self::BlocksHidden { .. } => {
+                "switch debug_getRawBlock on at the execution client (engine.public_url), or restore a newer copy of \
+                 the store"
+            }
+        }
+    }
+}
+
+/// What the start-up state means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// All agree.
+    Consistent,
+    /// They do not, and the components put it right by themselves.
+    Recoverable(Vec<Note>),
+    /// `ensemble repair` puts all of it right.
+    Repairable(Vec<Problem>),
+    /// Somebody has to do something first. Has every problem, those too that a repair would solve.
+    Refused(Vec<Problem>),
+}
+
+impl Verdict {
+    /// Whether the sequencer may start.
+    #[must_use]
+    pub fn may_start(&self) -> bool {
+        self.problems().is_empty()
+    }
+
+    /// What stands in the way.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Consistent | Self::Recoverable(_) => &[],
+            Self::Repairable(problems) | Self::Refused(problems) => problems,
+        }
+    }
+
+    /// One word, for logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Consistent => "consistent",
+            Self::Recoverable(_) => "recoverable",
+            Self::Repairable(_) => "repairable",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Consistent => f.write_str("store, L1 and execution client agree"),
+            Self::Recoverable(notes) => {
+                f.write_str("the sequencer can start, and puts this right by itself:")?;
+                notes.iter().try_for_each(|note| write!(f, "\n  - {note}"))
+            }
+            Self::Repairable(problems) | Self::Refused(problems) => {
+                f.write_str("store, L1 and execution client do not fit together:")?;
+                problems.iter().try_for_each(|p| write!(f, "\n  - {p}; {}", p.remedy()))
+            }
+        }
+    }
+}
+
+/// Says what follows from a state.
+#[must_use]
+pub fn judge(state: &StartupState) -> Verdict {
+    let problems = problems(state);
+    if problems.is_empty() {
+        let notes = notes(state);
+        return if notes.is_empty() { Verdict::Consistent } else { Verdict::Recoverable(notes) };
+    }
+    if problems.iter().all(Problem::is_repairable) {
+        Verdict::Repairable(problems)
+    } else {
+        Verdict::Refused(problems)
+    }
+}
+
+fn last_batch(state: &StartupState) -> u64 {
+    state.store.last_batch.as_ref().map_or(0, |b| b.number)
+}
+
+fn store_head(state: &StartupState) -> u64 {
+    state.store.head.map_or(0, |p| p.number)
+}
+
+/// What an L1 node says that is not where we were tells nothing of what L1 lacks.
+fn l1_is_behind(state: &StartupState) -> bool {
+    state.store.cursor_on_l1 == Some(CursorOnL1::AboveHead)
+}
+
+fn still_verifying(state: &StartupState) -> bool {
+    state.store.roles.iter().any(|r| r.role == "prover" && r.pending > 0)
+}
+
+fn problems(state: &StartupState) -> Vec<Problem> {
+    let StartupState { l1, store, client, .. } = state;
+    let (ours, height) = (last_batch(state), store_head(state));
+    let mut found = Vec::new();
+    let batch_agrees = state.common_batch.is_none_or(|b| b.agree());
+    if let Some(batch) = state.common_batch
+        && let Some(on_l1) = batch.other
+        && !batch.agree()
+    {
+        found.push(Problem::OtherBatch { number: batch.number, store: batch.store, l1: on_l1 });
+    }
+    if ours < l1.last_committed {
+        if height == 0 && client.head.number == 0 {
+            found.push(Problem::BlocksLost { l1: l1.last_committed });
+        } else if ours == 0 {
+            found.push(Problem::StoreLost { l1: l1.last_committed });
+        } else if batch_agrees {
+            found.push(Problem::StoreBehind { store: ours, l1: l1.last_committed });
+        }
+    }
+    if let Some(block) = state.common_block
+        && !block.agree()
+    {
+        let committed = state.common_batch.is_some_and(|b| b.agree());
+        found.push(Problem::ClientDiverged {
+            number: block.number,
+            store: block.store,
+            client: block.other,
+            store_is_l1s: committed,
+        });
+    }
+    if client.serves_blocks == Some(false) {
+        found.push(Problem::BlocksHidden { client: client.head.number, store: height });
+    }
+    if l1_is_behind(state) {
+        return found;
+    }
+    if store.verified > l1.last_verified && !still_verifying(state) {
+        found.push(Problem::VerifiedRolledBack { store: store.verified, l1: l1.last_verified });
+    }
+    if client.deposits > l1.last_deposit {
+        found.push(Problem::DepositsRolledBack { client: client.deposits, l1: l1.last_deposit });
+    }
+    if let Some(deposit) = state.common_deposit
+        && !deposit.agree()
+        && store.cursor_on_l1 == Some(CursorOnL1::Canonical)
+    {
+        found.push(Problem::OtherDeposit { id: deposit.number });
+    }
+    found
+}
+
+fn notes(state: &StartupState) -> Vec<Note> {
+    let StartupState { l1, store, client, clock, .. } = state;
+    let (ours, height) = (last_batch(state), store_head(state));
+    let mut found = Vec::new();
+    if ours > l1.last_committed {
+        found.push(Note::SendsBatches { from: l1.last_committed + 1, to: ours });
+    }
+    if store.committed < l1.last_committed || store.verified < l1.last_verified {
+        found.push(Note::CatchesUp { committed: l1.last_committed, verified: l1.last_verified });
+    }
+    if store.verified > l1.last_verified {
+        found.push(Note::VerifiesAgain { store: store.verified, l1: l1.last_verified });
+    }
+    let cursor = store.cursor.map_or(0, |p| p.number);
+    match store.cursor_on_l1 {
+        Some(CursorOnL1::Replaced) => found.push(Note::Unwinds { cursor }),
+        Some(CursorOnL1::AboveHead) => found.push(Note::WaitsForL1 { cursor, head: l1.head.number }),
+        Some(CursorOnL1::Canonical) | None => {}
+    }
+    if client.deposits > store.last_deposit {
+        found.push(Note::ReadsDeposits { store: store.last_deposit, client: client.deposits });
+    }
+    if client.head.number < height {
+        found.push(Note::Replays { from: client.head.number + 1, to: height });
+    }
+    if client.head.number > height {
+        found.push(Note::Adopts { from: height + 1, to: client.head.number });
+    }
+    for role in store.roles.iter().filter(|r| r.pending > 0) {
+        found.push(Note::TracksTransactions { role: role.role, pending: role.pending });
+    }
+    let behind = |time: u64| time.saturating_sub(*clock);
+    if behind(client.timestamp) >= CLOCK_BEHIND_L2_S {
+        found.push(Note::ClockBehindL2 { seconds: behind(client.timestamp) });
+    }
+    if behind(l1.timestamp) >= CLOCK_BEHIND_L1_S {
+        found.push(Note::ClockBehindL1 { seconds: behind(l1.timestamp) });
+    }
+    let age = clock.saturating_sub(l1.timestamp);
+    if age >= L1_OLD_S {
+        found.push(Note::L1IsOld { seconds: age });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use alloy_primitives::Address;
+    use ensemble_store::{ChainIdentity, OpenTransactions};
+
+    use super::*;
+    use crate::startup::{
+        BatchState, ClientState, Compared, L1State, Point, RoleState, StartupState, StoreState,
+    };
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn hash(n: u64) -> B256 {
+        B256::with_last_byte(u8::try_from(n).unwrap())
+    }
+
+    fn point(number: u64) -> Option<Point> {
+        Some(Point { number, hash: hash(number) })
+    }
+
+    /// Five batches committed, three verified, seven deposits, 40 blocks: all agree.
+    fn state() -> StartupState {
+        let roles = ["committer", "prover"];
+        StartupState {
+            identity: ChainIdentity {
+                l1_chain_id: 1,
+                l2_chain_id: 2,
+                l2_genesis: hash(0),
+                proposer: Address::ZERO,
+                bridge: Address::ZERO,
+            },
+            clock: NOW,
+            l1: L1State {
+                head: point(100).unwrap(),
+                timestamp: NOW - 5,
+                last_committed: 5,
+                last_verified: 3,
+                committed_hash: hash(5),
+                last_deposit: 7,
+                committer_in_flight: 0,
+                verifier_in_flight: 0,
+            },
+            store: StoreState {
+                schema: 1,
+                cursor: point(98),
+                cursor_on_l1: Some(CursorOnL1::Canonical),
+                last_deposit: 7,
+                head: point(40),
+                last_batch: Some(BatchState { number: 5, hash: hash(5), last_block: 38 }),
+                committed: 5,
+                verified: 3,
+                roles: roles
+                    .map(|role| RoleState { role, pending: 0, open: OpenTransactions::default() })
+                    .to_vec(),
+            },
+            client: ClientState {
+                head: point(40).unwrap(),
+                timestamp: NOW - 1,
+                deposits: 7,
+                safe: point(38),
+                finalized: point(20),
+                serves_blocks: None,
+            },
+            common_block: Some(Compared { number: 40, store: hash(40), other: Some(hash(40)) }),
+            common_batch: Some(Compared { number: 5, store: hash(5), other: Some(hash(5)) }),
+            common_deposit: Some(Compared { number: 7, store: hash(7), other: Some(hash(7)) }),
+        }
+    }
+
+    /// The state after the store file is gone.
+    fn without_store(state: &mut StartupState) {
+        state.store.cursor = None;
+        state.store.cursor_on_l1 = None;
+        state.store.last_deposit = 0;
+        state.store.head = None;
+        state.store.last_batch = None;
+        (state.store.committed, state.store.verified) = (0, 0);
+        state.client.serves_blocks = Some(true);
+        (state.common_block, state.common_batch, state.common_deposit) = (None, None, None);
+    }
+
+    fn of(change: impl FnOnce(&mut StartupState)) -> Verdict {
+        let mut state = state();
+        change(&mut state);
+        judge(&state)
+    }
+
+    #[test]
+    fn a_quiet_chain_is_consistent() {
+        assert_eq!(of(|_| {}), Verdict::Consistent);
+    }
+
+    #[test]
+    fn the_first_start_is_consistent() {
+        let verdict = of(|s| {
+            without_store(s);
+            s.client.serves_blocks = None;
+            s.client.head.number = 0;
+            (s.client.deposits, s.client.timestamp) = (0, 0);
+            (s.l1.last_committed, s.l1.last_verified, s.l1.last_deposit) = (0, 0, 0);
+        });
+        assert_eq!(verdict, Verdict::Consistent);
+    }
+
+    /// Every case that the components put right by themselves, each alone.
+    #[test]
+    fn what_is_recoverable() {
+        type Case = (Box<dyn FnOnce(&mut StartupState)>, Vec<Note>);
+        let cases: Vec<Case> = vec![
+            (
+                Box::new(|s| {
+                    s.store.last_batch.as_mut().unwrap().number = 6;
+                    s.store.roles[0].pending = 1;
+                }),
+                vec![
+                    Note::SendsBatches { from: 6, to: 6 },
+                    Note::TracksTransactions { role: "committer", pending: 1 },
+                ],
+            ),
+            (
+                Box::new(|s| (s.store.committed, s.store.verified) = (4, 2)),
+                vec![Note::CatchesUp { committed: 5, verified: 3 }],
+            ),
+            (
+                Box::new(|s| s.store.cursor_on_l1 = Some(CursorOnL1::Replaced)),
+                vec![Note::Unwinds { cursor: 98 }],
+            ),
+            (
+                // A node that is behind says nothing about what L1 lacks.
+                Box::new(|s| {
+                    s.l1.head.number = 90;
+                    s.store.cursor_on_l1 = Some(CursorOnL1::AboveHead);
+                    (s.l1.last_verified, s.l1.last_deposit) = (1, 2);
+                    s.common_deposit.as_mut().unwrap().other = None;
+                }),
+                vec![Note::VerifiesAgain { store: 3, l1: 1 }, Note::WaitsForL1 { cursor: 98, head: 90 }],
+            ),
+            (
+                Box::new(|s| {
+                    s.l1.last_verified = 2;
+                    s.store.roles[1].pending = 1;
+                }),
+                vec![
+                    Note::VerifiesAgain { store: 3, l1: 2 },
+                    Note::TracksTransactions { role: "prover", pending: 1 },
+                ],
+            ),
+            (Box::new(|s| s.store.last_deposit = 4), vec![Note::ReadsDeposits { store: 4, client: 7 }]),
+            (Box::new(|s| s.client.head.number = 0), vec![Note::Replays { from: 1, to: 40 }]),
+            (Box::new(|s| s.client.head.number = 39), vec![Note::Replays { from: 40, to: 40 }]),
+            (
+                Box::new(|s| {
+                    s.client.head.number = 42;
+                    s.client.serves_blocks = Some(true);
+                }),
+                vec![Note::Adopts { from: 41, to: 42 }],
+            ),
+            (
+                Box::new(|s| s.clock -= 7_200),
+                vec![Note::ClockBehindL2 { seconds: 7_199 }, Note::ClockBehindL1 { seconds: 7_195 }],
+            ),
+            (Box::new(|s| s.clock += 7_200), vec![Note::L1IsOld { seconds: 7_205 }]),
+        ];
+        for (change, notes) in cases {
+            let verdict = of(change);
+            assert!(verdict.may_start());
+            assert_eq!(verdict, Verdict::Recoverable(notes));
+        }
+    }
+
+    /// What a repair puts right, and nothing else.
+    #[test]
+    fn what_is_repairable() {
+        assert_eq!(of(without_store), Verdict::Repairable(vec![Problem::StoreLost { l1: 5 }]));
+        let old = of(|s| {
+            s.store.last_batch = Some(BatchState { number: 2, hash: hash(2), last_block: 15 });
+            (s.store.committed, s.store.verified) = (2, 1);
+            s.common_batch = Some(Compared { number: 2, store: hash(2), other: Some(hash(2)) });
+        });
+        assert_eq!(old, Verdict::Repairable(vec![Problem::StoreBehind { store: 2, l1: 5 }]));
+        for verdict in [of(without_store), old] {
+            assert!(!verdict.may_start());
+            assert!(verdict.to_string().contains("`ensemble repair`"), "{verdict}");
+        }
+    }
+
+    /// What somebody has to look at, each alone.
+    #[test]
+    fn what_is_refused() {
+        type Case = (Box<dyn FnOnce(&mut StartupState)>, Problem);
+        let cases: Vec<Case> = vec![
+            (
+                Box::new(|s| {
+                    without_store(s);
+                    s.client.head.number = 0;
+                    (s.client.deposits, s.client.serves_blocks) = (0, None);
+                }),
+                Problem::BlocksLost { l1: 5 },
+            ),
+            (
+                Box::new(|s| s.common_batch.as_mut().unwrap().other = Some(hash(9))),
+                Problem::OtherBatch { number: 5, store: hash(5), l1: hash(9) },
+            ),
+            (Box::new(|s| s.l1.last_verified = 2), Problem::VerifiedRolledBack { store: 3, l1: 2 }),
+            (Box::new(|s| s.client.deposits = 8), Problem::DepositsRolledBack { client: 8, l1: 7 }),
+            (
+                Box::new(|s| s.common_deposit.as_mut().unwrap().other = Some(hash(9))),
+                Problem::OtherDeposit { id: 7 },
+            ),
+            (
+                Box::new(|s| s.common_block.as_mut().unwrap().other = Some(hash(9))),
+                Problem::ClientDiverged {
+                    number: 40,
+                    store: hash(40),
+                    client: Some(hash(9)),
+                    store_is_l1s: true,
+                },
+            ),
+            (
+                Box::new(|s| {
+                    s.client.head.number = 42;
+                    s.client.serves_blocks = Some(false);
+                }),
+                Problem::BlocksHidden { client: 42, store: 40 },
+            ),
+        ];
+        for (change, problem) in cases {
+            assert!(!problem.is_repairable());
+            assert_eq!(of(change), Verdict::Refused(vec![problem]));
+        }
+    }
+
+    /// A reorged deposit of the ledger is the watcher's to unwind.
+    #[test]
+    fn a_ledger_that_will_be_unwound_is_no_problem() {
+        let verdict = of(|s| {
+            s.common_deposit.as_mut().unwrap().other = Some(hash(9));
+            s.store.cursor_on_l1 = Some(CursorOnL1::Replaced);
+        });
+        assert_eq!(verdict, Verdict::Recoverable(vec![Note::Unwinds { cursor: 98 }]));
+    }
+
+    /// All problems come at once, each with what to do; one that needs a person keeps the repair from running.
+    #[test]
+    fn every_problem_is_named() {
+        let verdict = of(|s| {
+            without_store(s);
+            s.client.serves_blocks = Some(false);
+            s.client.deposits = 9;
+        });
+        let Verdict::Refused(problems) = &verdict else { panic!("{verdict}") };
+        assert_eq!(problems.len(), 3, "{verdict}");
+        let text = verdict.to_string();
+        for problem in problems {
+            assert!(text.contains(&problem.to_string()) && text.contains(problem.remedy()), "{text}");
+        }
+        assert_eq!(serde_json::to_value(&verdict).unwrap()["refused"].as_array().unwrap().len(), 3);
+    }
+
+    /// The line of the log can be read by machines.
+    #[test]
+    fn a_state_is_plain_json() {
+        let json = serde_json::to_value(state()).unwrap();
+        assert_eq!(json["l1"]["last_committed"], 5);
+        assert_eq!(json["store"]["cursor_on_l1"], "canonical");
+        assert_eq!(json["client"]["head"]["number"], 40);
+    }
+}

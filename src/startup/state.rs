@@ -1,0 +1,343 @@
+//! What store, L1 and execution client say at the start: gathered here, judged in [`super::judge`].
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use ensemble_actors::{ChainFacts, Clock};
+use ensemble_contracts::{calls, returns};
+use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ExecutionClient};
+use ensemble_l1::{BlockTag, L1Client, L1Error};
+use ensemble_messages::SenderRole;
+use ensemble_store::{BatchStatus, ChainIdentity, OpenTransactions, Store};
+use serde::Serialize;
+
+use super::{StartError, wait_for};
+
+/// A block of some chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Point {
+    /// Height.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+}
+
+/// Whether L1 still has the block at which the watcher stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CursorOnL1 {
+    /// It is there.
+    Canonical,
+    /// Another block is at its height.
+    Replaced,
+    /// The node has no block at its height yet.
+    AboveHead,
+}
+
+/// L1 at one block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct L1State {
+    /// The head; everything below is read there.
+    pub head: Point,
+    /// Its time, Unix seconds.
+    pub timestamp: u64,
+    /// `OnChainProposer.lastCommittedBatch`.
+    pub last_committed: u64,
+    /// `OnChainProposer.lastVerifiedBatch`.
+    pub last_verified: u64,
+    /// Hash of the header of the last committed batch.
+    pub committed_hash: B256,
+    /// `CommonBridge.lastDepositId`.
+    pub last_deposit: u64,
+    /// Transactions of the committer that the node has and no block yet.
+    pub committer_in_flight: u64,
+    /// The same of the verifier.
+    pub verifier_in_flight: u64,
+}
+
+/// A batch of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BatchState {
+    /// Number.
+    pub number: u64,
+    /// Hash of its header.
+    pub hash: B256,
+    /// Its last L2 block.
+    pub last_block: u64,
+}
+
+/// The L1 transactions of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoleState {
+    /// The key.
+    pub role: &'static str,
+    /// Requests without an outcome.
+    pub pending: u64,
+    /// What was signed for them.
+    pub open: OpenTransactions,
+}
+
+/// The store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoreState {
+    /// Version of its schema.
+    pub schema: i64,
+    /// Last L1 block read.
+    pub cursor: Option<Point>,
+    /// Where L1 has that block.
+    pub cursor_on_l1: Option<CursorOnL1>,
+    /// Id of the last deposit of the ledger, 0 for none.
+    pub last_deposit: u64,
+    /// The last block.
+    pub head: Option<Point>,
+    /// The last batch, however far it is.
+    pub last_batch: Option<BatchState>,
+    /// Number of the last batch that it believes committed.
+    pub committed: u64,
+    /// Number of the last batch that it believes verified.
+    pub verified: u64,
+    /// Both keys.
+    pub roles: Vec<RoleState>,
+}
+
+/// The execution client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientState {
+    /// The head.
+    pub head: Point,
+    /// Its time, Unix seconds.
+    pub timestamp: u64,
+    /// Id of the last deposit up to and with the head.
+    pub deposits: u64,
+    /// The safe block, when there is one.
+    pub safe: Option<Point>,
+    /// The finalized block, when there is one.
+    pub finalized: Option<Point>,
+    /// Whether it hands out whole blocks. Asked only when it has blocks that the store lacks.
+    pub serves_blocks: Option<bool>,
+}
+
+/// Two opinions on one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    /// Height, number or id of the thing.
+    pub number: u64,
+    /// Hash in the store.
+    pub store: B256,
+    /// Hash elsewhere; none when it is not there.
+    pub other: Option<B256>,
+}
+
+impl Compared {
+    /// Whether both have the same.
+    #[must_use]
+    pub fn agree(&self) -> bool {
+        self.other == Some(self.store)
+    }
+}
+
+/// Everything that is known when the sequencer starts. Plain data; [`super::judge::judge`] says what follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StartupState {
+    /// The chain, as contracts, clients and store agree on it.
+    pub identity: ChainIdentity,
+    /// Our clock, Unix seconds.
+    pub clock: u64,
+    /// L1.
+    pub l1: L1State,
+    /// The store.
+    pub store: StoreState,
+    /// The execution client.
+    pub client: ClientState,
+    /// The highest block that store and client could both have.
+    pub common_block: Option<Compared>,
+    /// The highest batch that store and L1 could both have.
+    pub common_batch: Option<Compared>,
+    /// The last deposit of the ledger, by the bridge's rolling hash.
+    pub common_deposit: Option<Compared>,
+}
+
+/// What a state is gathered from.
+#[derive(Debug)]
+pub(crate) struct Sources<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) l1: &'a Arc<dyn L1Client>,
+    pub(crate) engine: &'a Arc<dyn ExecutionClient>,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+    pub(crate) chain: &'a ChainFacts,
+    pub(crate) committer: Address,
+    pub(crate) verifier: Address,
+}
+
+impl Sources<'_> {
+    pub(crate) fn identity(&self) -> ChainIdentity {
+        ChainIdentity {
+            l1_chain_id: self.chain.l1_chain_id,
+            l2_chain_id: self.chain.l2_chain_id,
+            l2_genesis: self.chain.l2_genesis_hash,
+            proposer: self.chain.proposer,
+            bridge: self.chain.bridge,
+        }
+    }
+
+    /// Asks all three. Waits, saying so, for what cannot be reached.
+    pub(crate) async fn gather(&self) -> Result<StartupState, StartError> {
+        let l1 = wait_for("L1", async || self.l1_state().await).await?;
+        let at = BlockTag::Number(l1.head.number);
+        let client_head = wait_for("the execution client", async || self.engine.block(BlockId::Latest).await)
+            .await?
+            .ok_or(StartError::NoGenesis)?;
+        let store = self.store_state(&l1).await?;
+
+        let client = self.client_state(&client_head, store.head.map_or(0, |p| p.number)).await?;
+        let mut common_block = None;
+        let height = client.head.number.min(store.head.map_or(0, |p| p.number));
+        if height > 0
+            && let Some(hash) = self.store.block_hash(height).await?
+        {
+            let block =
+                wait_for("the execution client", async || self.engine.block(BlockId::Number(height)).await)
+                    .await?;
+            common_block = Some(Compared { number: height, store: hash, other: block.map(|b| b.hash) });
+        }
+        let mut common_batch = None;
+        let number = l1.last_committed.min(store.last_batch.as_ref().map_or(0, |b| b.number));
+        if number > 0
+            && let Some(batch) = self.store.batch(number).await?
+        {
+            let other = self.word(self.chain.proposer, calls::committed_hash(number), at).await?;
+            common_batch = Some(Compared { number, store: batch.header.hash(), other: Some(other) });
+        }
+        let mut common_deposit = None;
+        if let Some(last) = self.store.last_deposit().await? {
+            let other = if last.id > l1.last_deposit {
+                None
+            } else {
+                let call = calls::deposit_checkpoint(last.id);
+                let answer =
+                    wait_for("L1", async || self.l1.call(self.chain.bridge, call.clone(), at).await).await?;
+                Some(returns::deposit_checkpoint(&answer)?.rolling_hash)
+            };
+            common_deposit = Some(Compared { number: last.id, store: last.rolling_hash, other });
+        }
+        Ok(StartupState {
+            identity: self.identity(),
+            clock: self.clock.unix_seconds(),
+            l1,
+            store,
+            client,
+            common_block,
+            common_batch,
+            common_deposit,
+        })
+    }
+
+    async fn word(
+        &self,
+        to: Address,
+        call: alloy_primitives::Bytes,
+        at: BlockTag,
+    ) -> Result<B256, StartError> {
+        let answer = wait_for("L1", async || self.l1.call(to, call.clone(), at).await).await?;
+        Ok(returns::b256(&answer)?)
+    }
+
+    async fn l1_state(&self) -> Result<L1State, StartError> {
+        let Self { l1, chain, .. } = self;
+        let head = l1.block(BlockTag::Latest).await?.ok_or_else(no_head)?;
+        let at = BlockTag::Number(head.number);
+        let number =
+            async |to, call| -> Result<u64, StartError> { Ok(returns::u64(&l1.call(to, call, at).await?)?) };
+        let last_committed = number(chain.proposer, calls::last_committed_batch()).await?;
+        let in_flight = async |account| -> Result<u64, StartError> {
+            let pending = l1.transaction_count(account, true).await?;
+            Ok(pending.saturating_sub(l1.transaction_count(account, false).await?))
+        };
+        let committed_hash = l1.call(chain.proposer, calls::committed_hash(last_committed), at).await?;
+        Ok(L1State {
+            head: Point { number: head.number, hash: head.hash },
+            timestamp: head.timestamp,
+            last_committed,
+            last_verified: number(chain.proposer, calls::last_verified_batch()).await?,
+            committed_hash: returns::b256(&committed_hash)?,
+            last_deposit: number(chain.bridge, calls::last_deposit_id()).await?,
+            committer_in_flight: in_flight(self.committer).await?,
+            verifier_in_flight: in_flight(self.verifier).await?,
+        })
+    }
+
+    async fn store_state(&self, l1: &L1State) -> Result<StoreState, StartError> {
+        let store = self.store;
+        let cursor = store.cursor().await?.map(|c| Point { number: c.number, hash: c.hash });
+        let cursor_on_l1 = match cursor {
+            None => None,
+            Some(cursor) if cursor.number > l1.head.number => Some(CursorOnL1::AboveHead),
+            Some(cursor) => {
+                let at = BlockTag::Number(cursor.number);
+                let block = wait_for("L1", async || self.l1.block(at).await).await?;
+                Some(match block {
+                    Some(block) if block.hash == cursor.hash => CursorOnL1::Canonical,
+                    Some(_) => CursorOnL1::Replaced,
+                    None => CursorOnL1::AboveHead,
+                })
+            }
+        };
+        let mut roles = Vec::new();
+        for role in [SenderRole::Committer, SenderRole::Prover] {
+            roles.push(RoleState {
+                role: role.as_str(),
+                pending: store.pending_intents(role).await?.len() as u64,
+                open: store.open_transactions(role).await?,
+            });
+        }
+        let at_least = async |status| -> Result<u64, StartError> {
+            Ok(store.last_batch_at_least(status).await?.map_or(0, |b| b.header.number))
+        };
+        Ok(StoreState {
+            schema: store.schema_version().await?,
+            cursor,
+            cursor_on_l1,
+            last_deposit: store.last_deposit().await?.map_or(0, |d| d.id),
+            head: store.head_block().await?.map(|b| Point { number: b.number, hash: b.hash }),
+            last_batch: store.last_batch().await?.map(|b| BatchState {
+                number: b.header.number,
+                hash: b.header.hash(),
+                last_block: b.last_block,
+            }),
+            committed: at_least(BatchStatus::Committed).await?,
+            verified: at_least(BatchStatus::Verified).await?,
+            roles,
+        })
+    }
+
+    async fn client_state(&self, head: &BlockSummary, stored: u64) -> Result<ClientState, StartError> {
+        // A client that was never told has none, and some say so by an error.
+        let mark = async |id| match self.engine.block(id).await {
+            Ok(block) => block.map(|b| Point { number: b.number, hash: b.hash }),
+            Err(_) => None,
+        };
+        let serves_blocks = if head.number > stored {
+            let probe = wait_for("the execution client", async || self.engine.full_block(stored + 1).await);
+            match probe.await {
+                Ok(block) => Some(block.is_some()),
+                Err(EngineError::NotSupported { .. } | EngineError::MethodNotFound { .. }) => Some(false),
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            None
+        };
+        let genesis = head.number == 0;
+        Ok(ClientState {
+            head: Point { number: head.number, hash: head.hash },
+            timestamp: head.timestamp,
+            deposits: if genesis { 0 } else { ensemble_batch::deposits_index_of(&head.prev_randao) },
+            safe: mark(BlockId::Safe).await,
+            finalized: mark(BlockId::Finalized).await,
+            serves_blocks,
+        })
+    }
+}
+
+fn no_head() -> L1Error {
+    L1Error::UnknownBlock { message: "the L1 node has no head".to_owned() }
+}
