@@ -18,7 +18,7 @@ use ensemble_l1::{
     },
 };
 use ensemble_messages::{IntentId, IntentKind, TxConfirmed, TxFailed, TxIntent};
-use ensemble_store::SignedTransaction;
+use ensemble_store::{SignedTransaction, StoreError};
 
 use super::{L1SenderConfig, SenderKey};
 use crate::{
@@ -51,6 +51,20 @@ struct KeyState {
     /// Intents the manager knows.
     intents: HashMap<ManagedId, TxIntent>,
     reverts: HashMap<ManagedId, u32>,
+}
+
+/// Why nothing was signed.
+enum NotSigned {
+    /// For the transaction manager to deal with.
+    Failure(SignFailure),
+    /// What this instance knows is not what the store has: a new one must begin.
+    Reset(StoreError),
+}
+
+impl From<SignFailure> for NotSigned {
+    fn from(failure: SignFailure) -> Self {
+        Self::Failure(failure)
+    }
 }
 
 #[derive(Debug)]
@@ -138,8 +152,8 @@ impl SenderWorker {
         kind: TxType,
         nonce: u64,
         decision: FeeDecision,
-    ) -> Result<SignedRecord, SignFailure> {
-        let retry = |e: ActorError| SignFailure::Retry { reason: e.to_string() };
+    ) -> Result<SignedRecord, NotSigned> {
+        let retry = |e: ActorError| NotSigned::Failure(SignFailure::Retry { reason: e.to_string() });
         let from = state.key.wallet.address();
         let chain_id = self.services.chain.l1_chain_id;
         let market = self.market(kind == TxType::Blob).await.map_err(retry)?;
@@ -158,7 +172,8 @@ impl SenderWorker {
             state.intents.insert(id.clone(), filler);
         }
         let Some(intent) = state.intents.get(id) else {
-            return Err(SignFailure::Permanent { reason: format!("intent {id} is unknown") });
+            let reason = format!("intent {id} is unknown");
+            return Err(SignFailure::Permanent { reason }.into());
         };
         let sidecar = match kind {
             TxType::Blob => Some(self.sidecar(intent).await.map_err(retry)?),
@@ -177,11 +192,12 @@ impl SenderWorker {
                 let reverts = state.reverts.entry(id.clone()).or_default();
                 *reverts += 1;
                 let reason = format!("the call would revert: {reason}");
-                return Err(if *reverts >= REVERTS_TO_FAIL && decision == FeeDecision::Fresh {
+                let failure = if *reverts >= REVERTS_TO_FAIL && decision == FeeDecision::Fresh {
                     SignFailure::Permanent { reason }
                 } else {
                     SignFailure::Retry { reason }
-                });
+                };
+                return Err(failure.into());
             }
             Err(error) => return Err(retry(error.into())),
         };
@@ -225,7 +241,11 @@ impl SenderWorker {
                 signed_at: self.services.clock.unix_ms(),
             })
             .await
-            .map_err(|e| retry(e.into()))?;
+            .map_err(|e| match e {
+                // Somebody else signs with this key: what is in the store counts, not what this instance knows.
+                StoreError::Conflict { .. } => NotSigned::Reset(e),
+                other => retry(other.into()),
+            })?;
         Ok(record)
     }
 
@@ -238,7 +258,8 @@ impl SenderWorker {
                         .manager
                         .on_signed(&intent, record)
                         .map_err(|e| ActorError::Signing(e.to_string()))?,
-                    Err(failure) => {
+                    Err(NotSigned::Reset(error)) => return Err(error.into()),
+                    Err(NotSigned::Failure(failure)) => {
                         tracing::warn!(%intent, ?failure, "not signed");
                         state.manager.on_sign_failed(&intent, failure, Instant::now());
                     }
@@ -357,15 +378,17 @@ impl SenderWorker {
         let mut problem = None;
         for _ in 0..ACTIONS_PER_STEP {
             let Some(action) = state.manager.next_action(Instant::now(), &view) else { break };
-            if let Err(error) = self.act(state, action, &view).await {
+            let done = self.act(state, action, &view).await;
+            // An outcome is taken from the manager once, so it must not be dropped by a failing store: then this
+            // instance forgets everything and reads the store again. It is stored before the next action, which may
+            // give its nonce to another intent.
+            while let Some(outcome) = state.manager.next_outcome() {
+                self.finish(state, outcome).await?;
+            }
+            if let Err(error) = done {
                 problem = Some(error);
                 break;
             }
-        }
-        // An outcome is taken from the manager once, so it must not be dropped by a failing store: then this
-        // instance forgets everything and reads the store again.
-        while let Some(outcome) = state.manager.next_outcome() {
-            self.finish(state, outcome).await?;
         }
         match problem {
             Some(error) => Err(error),

@@ -206,9 +206,26 @@ impl Store {
     /// Keeps a signed transaction, before it is broadcast (SEQ-INV-5).
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// [`StoreError::Conflict`] when another pending intent of the same key has its nonce: an instance that was taken
+    /// for dead, or another process, has signed too. Nothing may be sent then.
     pub async fn insert_signed(&self, signed: &SignedTransaction) -> Result<(), StoreError> {
         hit("store.insert_signed.before")?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let (taken,): (i64,) = sqlx::query_as(
+            "SELECT COUNT(*) FROM signed_transactions s JOIN intents i ON i.id = s.intent \
+             WHERE s.nonce = ?1 AND i.id <> ?2 AND i.state = 'pending' \
+             AND i.role = (SELECT role FROM intents WHERE id = ?2)",
+        )
+        .bind(int(signed.nonce)?)
+        .bind(&signed.intent.0)
+        .fetch_one(&mut *tx)
+        .await?;
+        if taken > 0 {
+            return Err(StoreError::Conflict {
+                what: "a signed transaction with nonce",
+                number: signed.nonce,
+            });
+        }
         sqlx::query(
             "INSERT INTO signed_transactions (hash, intent, nonce, fees, raw, signed_at) VALUES (?, ?, ?, ?, ?, ?) \
              ON CONFLICT DO NOTHING",
@@ -219,8 +236,9 @@ impl Store {
         .bind(&signed.fees)
         .bind(signed.raw.as_ref())
         .bind(int(signed.signed_at)?)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         hit("store.insert_signed.after")?;
         Ok(())
     }

@@ -719,6 +719,26 @@ async fn signed_transactions_survive_a_new_start() {
     assert!(bed.store.signed_of(&IntentId("other".into())).await.unwrap().is_empty());
 }
 
+/// SEQ-INV-5: an instance that was taken for dead and wakes up cannot have a second transaction signed for a nonce.
+#[tokio::test]
+async fn one_nonce_is_signed_for_one_intent_only() {
+    let bed = Bed::new().await;
+    let (first, second) = (intent("first", SenderRole::Committer), intent("second", SenderRole::Committer));
+    let other_key = intent("third", SenderRole::Prover);
+    for i in [&first, &second, &other_key] {
+        bed.store.put_intent(i).await.unwrap();
+    }
+    bed.store.insert_signed(&signed(&first, 1, 7)).await.unwrap();
+    let error = bed.store.insert_signed(&signed(&second, 2, 7)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { number: 17, .. }), "{error}");
+    assert!(bed.store.signed_of(&second.id).await.unwrap().is_empty());
+    // A replacement, another key, and a nonce whose intent has its outcome are something else.
+    bed.store.insert_signed(&signed(&first, 3, 7)).await.unwrap();
+    bed.store.insert_signed(&signed(&other_key, 4, 7)).await.unwrap();
+    bed.store.confirm_intent(&first.id, B256::ZERO).await.unwrap();
+    bed.store.insert_signed(&signed(&second, 2, 7)).await.unwrap();
+}
+
 /// A failed intent that is asked for again starts anew: what was signed for the failed try is not mistaken for the
 /// new one.
 #[tokio::test]
