@@ -47,7 +47,7 @@ const DEEPEST: u64 = 64;
 /// Empty blocks at the begin of a chain, for reorgs to go into.
 const RUNWAY: u64 = DEEPEST + 1;
 /// Cases that share their chains.
-const TOGETHER: u64 = 10;
+const TOGETHER: u64 = 20;
 /// Most patience with one thing that has to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks.
@@ -221,7 +221,7 @@ fn start(
             SenderKey { role: SenderRole::Prover, wallet: wallet(VERIFIER.private_key) },
         ],
         manager: TxManagerConfig {
-            resubmit_after: Duration::from_millis(40),
+            resubmit_after: Duration::from_millis(25),
             receipt_poll: Duration::from_millis(2),
             confirmations: l1_confirmations,
             max_replacements: 3,
@@ -536,7 +536,7 @@ impl Case {
 
     /// The random part.
     async fn happen(&mut self) {
-        let rounds = self.rng.gen_range(5..=9);
+        let rounds = self.rng.gen_range(4..=6);
         for round in 0..rounds {
             match self.rng.gen_range(0..12) {
                 0..=3 => {
@@ -552,7 +552,7 @@ impl Case {
                     self.mine(blocks).await;
                 }
                 5..=8 => {
-                    let seconds = self.rng.gen_range(2..=8);
+                    let seconds = self.rng.gen_range(2..=5);
                     for _ in 0..seconds {
                         self.second().await;
                     }
@@ -567,7 +567,7 @@ impl Case {
             if round == rounds / 2 {
                 // So that every case has something to lose.
                 let (committed, verified) = (self.committed().await, self.verified().await);
-                for _ in 0..15 {
+                for _ in 0..10 {
                     if self.committed().await > committed && self.verified().await > verified {
                         break;
                     }

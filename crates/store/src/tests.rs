@@ -381,7 +381,7 @@ async fn included_deposits_outlive_their_l1_block() {
     let error = bed.store.record_l1_range(cursor(5), &[other]).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict { what: "deposit", number: 2 }), "{error}");
     let moved = Deposit { l1_block: 5, l1_block_hash: word(5), ..all[1].clone() };
-    bed.store.record_l1_range(cursor(5), &[moved.clone()]).await.unwrap();
+    bed.store.record_l1_range(cursor(5), std::slice::from_ref(&moved)).await.unwrap();
     assert_eq!(bed.store.deposits_after(0, 10).await.unwrap(), [all[0].clone(), moved]);
     assert!(bed.store.dropped_deposits(10).await.unwrap().is_empty());
 }
