@@ -154,6 +154,8 @@ impl From<sqlx::Error> for StoreError {
             Some(code::BUSY | code::LOCKED) => Self::Busy { reason: reason() },
             Some(code::READONLY | code::PERM) => Self::ReadOnly { reason: reason() },
             Some(code::CORRUPT | code::NOTADB) => Self::Damaged { reason: reason() },
+            // The driver panics at a schema that is not text.
+            None if matches!(error, sqlx::Error::WorkerCrashed) => Self::Damaged { reason: reason() },
             Some(_) | None => Self::Database(error),
         }
     }
@@ -185,9 +187,7 @@ impl Classify for StoreError {
     fn severity(&self) -> Severity {
         match self {
             Self::Database(error) => match error {
-                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => {
-                    Severity::Transient
-                }
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => Severity::Transient,
                 _ if primary_code(error) == Some(code::IOERR) => Severity::Transient,
                 _ => Severity::Fatal,
             },
