@@ -174,7 +174,7 @@ pub fn encode_input(input: &BatchInput, max: usize) -> Result<alloy_primitives::
     options(max).serialize(input).map(Into::into).map_err(malformed)
 }
 
-/// Reads [`Work::input`]. Allocates no more than a small multiple of `bytes.len()`, whatever lengths they claim.
+/// Reads [`Work::input`]. Allocates no more than 2 MiB and a small multiple of `bytes.len()`, whatever lengths they claim.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`] when the bytes are not exactly one input.
