@@ -692,3 +692,44 @@ fn shutdown_during_a_restart() {
         assert_eq!(probe.lines(), ["start w", "stopping w", "rested w", "drop w 1"]);
     });
 }
+
+/// Keeps the root busy until the sender sends.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct BlockRoot(std::sync::mpsc::Receiver<()>);
+
+impl Handler<BlockRoot> for SystemActor {
+    type Result = ();
+
+    fn handle(&mut self, BlockRoot(until): BlockRoot, _: &mut Context<Self>) {
+        until.recv().unwrap_or(());
+    }
+}
+
+/// A restart that the operator asks for before the root has heard that the thread is gone is made at once, and
+/// once only.
+#[test]
+fn restart_and_lost_thread_at_once() {
+    run(async {
+        let policy = RestartPolicy::Transient;
+        let (system, w, probe, mut events) = single(|spec| spec.backoff(FOREVER).policy(policy)).await;
+        let (release, until) = std::sync::mpsc::channel();
+        system.try_tell(BlockRoot(until)).unwrap();
+        w.tell(Wrong::KillThread).await.unwrap();
+        while !probe.lines().contains(&"drop w 1".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+        let restart = system.restart("w");
+        tokio::pin!(restart);
+        assert!(futures::poll!(&mut restart).is_pending(), "in the root's mailbox");
+        release.send(()).unwrap();
+        restart.await.unwrap();
+        events.restarted("w").await;
+        // Nothing is left of the command: an end on purpose is the end.
+        w.tell(Wrong::Done).await.unwrap();
+        events.find("w", |kind| *kind == EventKind::Stopped).await;
+        assert!(w.call(Add(1)).await.is_err());
+        system.shutdown().await;
+        assert_eq!(probe.starts(), 2);
+    });
+}

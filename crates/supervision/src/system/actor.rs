@@ -79,6 +79,8 @@ struct Slot {
     heartbeat: Option<SpawnHandle>,
     /// The timer of a restart that was sent to the guard.
     insisting: Option<SpawnHandle>,
+    /// The operator's restart is not done yet.
+    wanted: bool,
 }
 
 /// One incarnation on its thread.
@@ -141,6 +143,7 @@ impl SystemActor {
             respawn: None,
             heartbeat: None,
             insisting: None,
+            wanted: false,
         };
         Self {
             root,
@@ -228,6 +231,7 @@ impl SystemActor {
         let reports = self.reports.clone();
         let Some(slot) = self.children.get_mut(index) else { return };
         slot.generation += 1;
+        slot.again = None;
         slot.child.shared().appoint(slot.generation);
         slot.child.shared().restart_asked.store(false, SeqCst);
         slot.child.shared().follow_asked.store(false, SeqCst);
@@ -331,8 +335,13 @@ impl SystemActor {
             if let Some(running) = slot.running.take() {
                 running.arbiter.stop();
             }
+            // The guard may have gone before it had carried out the operator's command.
+            let wanted = slot.again.take().is_some() || slot.wanted;
             let reason = "its thread has ended".to_owned();
             self.thread_lost(index, reason, Some(Instant::now()), ctx);
+            if wanted {
+                self.respawn(index, ctx);
+            }
         } else {
             slot.child.close_handle();
             slot.joining = Some(end);
@@ -465,6 +474,7 @@ impl SystemActor {
                         return Ok(());
                     }
                     if running.control.try_send(Control::Restart).is_ok() {
+                        slot.wanted = true;
                         self.insist(index, ctx);
                         return Ok(());
                     }
@@ -535,6 +545,7 @@ impl SystemActor {
         }
         if let Some(slot) = self.children.get_mut(index) {
             slot.stop_insisting(ctx);
+            slot.wanted = false;
         }
         self.follow_next(ctx);
     }
