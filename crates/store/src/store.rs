@@ -14,7 +14,7 @@ use std::{
 use alloy_primitives::{Address, B256};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row, SqlitePool,
+    Connection, Row, SqliteConnection, SqlitePool,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
@@ -81,6 +81,16 @@ impl StoreLock {
     }
 }
 
+/// Bounds the pages that the file may have, for one connection.
+async fn bound(connection: &mut SqliteConnection, pages: u64) -> Result<(), sqlx::Error> {
+    if pages != NO_LIMIT {
+        let pages = pages.min(u64::from(MAX_PAGES));
+        let pragma = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(pragma).execute(connection).await?;
+    }
+    Ok(())
+}
+
 fn make_folder(path: &Path) -> Result<(), StoreError> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => {
@@ -122,20 +132,25 @@ impl Store {
 
     async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Self, StoreError> {
         let max_pages = Arc::new(AtomicU64::new(NO_LIMIT));
-        let limit = Arc::clone(&max_pages);
+        let (limit, at_first) = (Arc::clone(&max_pages), Arc::clone(&max_pages));
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(15))
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                let pages = at_first.load(Ordering::SeqCst);
+                Box::pin(async move { bound(connection, pages).await })
+            })
             .before_acquire(move |connection, _| {
-                let limit = limit.load(Ordering::SeqCst);
+                let pages = limit.load(Ordering::SeqCst);
                 Box::pin(async move {
-                    if limit != NO_LIMIT {
-                        let pages = limit.min(u64::from(MAX_PAGES));
-                        let pragma = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-                        sqlx::query(pragma).execute(connection).await?;
+                    // When there is no room, SQLite rolls back by itself, and the driver's own rollback fails: it
+                    // then believes in a transaction for ever. Such a connection is closed, another one is opened.
+                    if connection.is_in_transaction() {
+                        return Ok(false);
                     }
+                    bound(connection, pages).await?;
                     Ok(true)
                 })
             })

@@ -1205,6 +1205,19 @@ async fn no_room_loses_nothing() {
     assert!(full.to_string().contains("no room"), "{full}");
     assert_eq!(full.severity(), Severity::Transient);
     assert_eq!(bed.store.head_block().await.unwrap().map_or(0, |b| b.number), kept);
+    // Every connection runs out of room, in the middle of transactions of all sizes.
+    for bytes in (0..60).map(|n| n * 3_331) {
+        let mut next = block(kept + 1, parent, 0);
+        next.transactions.push(Bytes::from(vec![7; 1 + bytes]));
+        let ledger = deposits(None, &vec![1; 1 + bytes / 10_000]);
+        let (block, range) =
+            tokio::join!(bed.store.insert_block(&next), bed.store.record_l1_range(cursor(1), &ledger));
+        for error in [block.err(), range.err()].into_iter().flatten() {
+            let conflict = matches!(error, StoreError::Conflict { .. });
+            assert!(conflict || matches!(error, StoreError::Full { .. }), "{error:?}");
+        }
+        (kept, parent) = bed.store.head_block().await.unwrap().map_or((0, B256::ZERO), |b| (b.number, b.hash));
+    }
 
     bed.store.set_size_limit(None).await.unwrap();
     let next = block(kept + 1, parent, 0);
