@@ -246,6 +246,8 @@ async fn a_deposit_that_is_dropped_meanwhile_is_not_included() {
     let at = Cursor { number: 2, hash: B256::with_last_byte(1) };
     assert_eq!(bed.store().unwind_l1(at, 4).await.unwrap(), Unwound { removed: 0, dropped: 2 });
     running.tick_up_to(&bed, MockMethod::NewPayload).await;
+    let degraded = || async { matches!(running.system.status()[0].state, ComponentState::Degraded(_)) };
+    until("it says so", degraded).await;
     assert_eq!((included(&bed), bed.store().head_block().await.unwrap().unwrap().number), (vec![1, 2], 1));
     bed.ledger(3, 4).await;
     running.block(&bed).await;

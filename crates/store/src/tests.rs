@@ -365,11 +365,11 @@ async fn included_deposits_outlive_their_l1_block() {
     let all = deposits(None, &[1, 4, 6]);
     bed.store.record_l1_range(cursor(2), &all[..1]).await.unwrap();
     bed.store.record_l1_range(cursor(6), &all[1..]).await.unwrap();
-    // The client holds two; so does the head of the store, which may be ahead of it.
+    // The head of the store holds two, and may be ahead of the client.
     bed.store.insert_block(&block(1, B256::ZERO, 1)).await.unwrap();
-    for included in [2, 0] {
+    for included in [0, 2] {
         let unwound = bed.store.unwind_l1(cursor(2), included).await.unwrap();
-        let first = included == 2;
+        let first = included == 0;
         assert_eq!(unwound, Unwound { removed: u64::from(first), dropped: u64::from(first) });
     }
     assert_eq!(bed.store.last_deposit_on_l1().await.unwrap().as_ref(), Some(&all[0]));
