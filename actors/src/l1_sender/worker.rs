@@ -6,15 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use ensemble_batch::blob;
 use ensemble_contracts::errors::describe_revert;
 use ensemble_l1::{
-    BlobTx, BlockTag, Eip1559Tx, FeePlan, L1Error, Sidecar, TxManager, TxReceipt, TxType,
+    BlobTx, BlockTag, Eip1559Tx, FeePlan, L1Error, Sidecar, SignedTx, TxManager, TxReceipt, TxType,
     fees::Market,
     tx_manager::{
-        Action, ChainView, FeeDecision, IntentId as ManagedId, Outcome, SignFailure, SignedRecord, TrackedTx,
+        Action, ChainView, FeeDecision, Funds, GasBook, IntentId as ManagedId, Outcome, SignFailure, SignedRecord,
+        TrackedTx,
     },
 };
 use ensemble_messages::{IntentId, IntentKind, TxConfirmed, TxFailed, TxIntent};
@@ -34,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const ACTIONS_PER_STEP: usize = 32;
 /// Simulations in a row that must revert before an unsent intent is given back as failed.
 const REVERTS_TO_FAIL: u32 = 3;
+/// A balance that is enough for fewer transactions than this is warned of.
+const LOW_BALANCE: u64 = 20;
 
 /// Where the results of transactions go.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +54,34 @@ struct KeyState {
     /// Intents the manager knows.
     intents: HashMap<ManagedId, TxIntent>,
     reverts: HashMap<ManagedId, u32>,
+    gas: GasBook,
+    /// For how many transactions the balance was enough when that was last warned of.
+    warned_at: Option<u64>,
+}
+
+impl KeyState {
+    /// Warns of a low balance, once for each transaction less.
+    fn watch_balance(&mut self, funds: &Funds, cost: U256) {
+        let left = funds.transactions_left(cost);
+        if left >= LOW_BALANCE {
+            self.warned_at = None;
+        } else if self.warned_at.is_none_or(|at| left < at) {
+            self.warned_at = Some(left);
+            tracing::warn!(
+                account = %funds.account,
+                balance_wei = %funds.balance,
+                role = self.key.role.as_str(),
+                "the balance is enough for {left} more transaction(s) at present fees: top up the account"
+            );
+        }
+    }
+}
+
+/// What a transaction is to do on L1.
+struct Call {
+    to: Address,
+    data: Bytes,
+    sidecar: Option<Sidecar>,
 }
 
 /// Why nothing was signed.
@@ -104,7 +135,14 @@ impl SenderWorker {
                 );
             }
             manager.recover(tracked).map_err(|e| ActorError::Signing(e.to_string()))?;
-            keys.push(KeyState { key: key.clone(), manager, intents, reverts: HashMap::new() });
+            keys.push(KeyState {
+                key: key.clone(),
+                manager,
+                intents,
+                reverts: HashMap::new(),
+                gas: GasBook::new(),
+                warned_at: None,
+            });
         }
         Ok(keys)
     }
@@ -144,66 +182,112 @@ impl SenderWorker {
         .map_err(SignFailure::FeeCap)
     }
 
+    /// Gas limit of a transaction: what a simulation says and a margin. One that builds on transactions which are not
+    /// mined yet cannot be simulated on the head.
+    async fn gas_limit(
+        &self,
+        state: &mut KeyState,
+        id: &ManagedId,
+        nonce: u64,
+        decision: FeeDecision,
+        call: &Call,
+    ) -> Result<u64, SignFailure> {
+        let l1 = &self.services.l1;
+        let from = state.key.wallet.address();
+        let hashes = call.sidecar.as_ref().map(Sidecar::versioned_hashes).unwrap_or_default();
+        let kind = state.intents.get(id).map(gas_kind).unwrap_or_default();
+        if state.manager.in_flight_before(nonce).next().is_some() {
+            let pending = l1.estimate_gas_pending(from, call.to, call.data.clone(), &hashes).await;
+            return match (pending, state.gas.unsimulated(&kind, id)) {
+                (Ok(gas), _) => Ok(gas.saturating_add(gas / 5)),
+                (Err(_), Some(limit)) => Ok(limit),
+                (Err(_), None) => Err(SignFailure::Wait),
+            };
+        }
+        match l1.estimate_gas(from, Some(call.to), U256::ZERO, call.data.clone(), &hashes).await {
+            Ok(gas) => {
+                state.reverts.remove(id);
+                state.gas.passed(&kind, gas);
+                Ok(gas.saturating_add(gas / 5))
+            }
+            Err(L1Error::ExecutionReverted { data, .. }) => {
+                let reverts = state.reverts.entry(id.clone()).or_default();
+                *reverts += 1;
+                let reason = format!("the call would revert: {}", describe_revert(&data));
+                Err(if *reverts >= REVERTS_TO_FAIL && decision == FeeDecision::Fresh {
+                    SignFailure::Permanent { reason }
+                } else {
+                    SignFailure::Retry { reason }
+                })
+            }
+            Err(error) => Err(SignFailure::Retry { reason: ActorError::from(error).to_string() }),
+        }
+    }
+
+    /// The intent of an id, which is made when it is a filler of the manager: an empty transfer to oneself that uses up a
+    /// nonce. It is kept like any other.
+    async fn intent(&self, state: &mut KeyState, id: &ManagedId) -> Result<TxIntent, NotSigned> {
+        if let Some(intent) = state.intents.get(id) {
+            return Ok(intent.clone());
+        }
+        if !id.is_filler() {
+            let reason = format!("intent {id} is unknown");
+            return Err(SignFailure::Permanent { reason }.into());
+        }
+        let filler = TxIntent {
+            id: IntentId(format!("{}/{id}", state.key.role.as_str())),
+            role: state.key.role,
+            kind: IntentKind::UseUpNonce,
+            to: state.key.wallet.address(),
+            data: Default::default(),
+            blobs: 0,
+        };
+        self.services.store.put_intent(&filler).await.map_err(|e| retry(e.into()))?;
+        state.intents.insert(id.clone(), filler.clone());
+        Ok(filler)
+    }
+
+    /// What is to be signed: the intent's call, or an empty one to oneself.
+    async fn call(
+        &self,
+        from: Address,
+        intent: &TxIntent,
+        kind: TxType,
+        empty: bool,
+    ) -> Result<Call, ActorError> {
+        let sidecar = match (kind, empty) {
+            (TxType::Eip1559, _) => None,
+            (TxType::Blob, false) => Some(self.sidecar(intent).await?),
+            (TxType::Blob, true) => {
+                let version = self.config.sidecar;
+                let made = tokio::task::spawn_blocking(move || Sidecar::empty(version)).await;
+                let made = made.map_err(|e| ActorError::Task(e.to_string()))?;
+                Some(made.map_err(|e| ActorError::Blobs(e.to_string()))?)
+            }
+        };
+        Ok(match empty {
+            true => Call { to: from, data: Bytes::new(), sidecar },
+            false => Call { to: intent.to, data: intent.data.clone(), sidecar },
+        })
+    }
+
     /// Signs and stores; the bytes are not sent yet.
     async fn sign(
         &self,
         state: &mut KeyState,
         id: &ManagedId,
-        kind: TxType,
-        nonce: u64,
+        (kind, nonce): (TxType, u64),
         decision: FeeDecision,
+        empty: bool,
     ) -> Result<SignedRecord, NotSigned> {
-        let retry = |e: ActorError| NotSigned::Failure(SignFailure::Retry { reason: e.to_string() });
         let from = state.key.wallet.address();
         let chain_id = self.services.chain.l1_chain_id;
         let market = self.market(kind == TxType::Blob).await.map_err(retry)?;
         let plan = self.fees(decision, &market, kind)?;
-        if !state.intents.contains_key(id) {
-            // A filler of the manager: an empty transfer to oneself that uses up a nonce. It is kept like any other.
-            let filler = TxIntent {
-                id: IntentId(format!("{}/{id}", state.key.role.as_str())),
-                role: state.key.role,
-                kind: IntentKind::UseUpNonce,
-                to: from,
-                data: Default::default(),
-                blobs: 0,
-            };
-            self.services.store.put_intent(&filler).await.map_err(|e| retry(e.into()))?;
-            state.intents.insert(id.clone(), filler);
-        }
-        let Some(intent) = state.intents.get(id) else {
-            let reason = format!("intent {id} is unknown");
-            return Err(SignFailure::Permanent { reason }.into());
-        };
-        let sidecar = match kind {
-            TxType::Blob => Some(self.sidecar(intent).await.map_err(retry)?),
-            TxType::Eip1559 => None,
-        };
-        let hashes: Vec<B256> = sidecar.as_ref().map(Sidecar::versioned_hashes).unwrap_or_default();
-        let estimate = self
-            .services
-            .l1
-            .estimate_gas(from, Some(intent.to), U256::ZERO, intent.data.clone(), &hashes)
-            .await;
-        let gas = match estimate {
-            Ok(gas) => gas,
-            Err(L1Error::ExecutionReverted { data, .. }) => {
-                let reason = describe_revert(&data);
-                let reverts = state.reverts.entry(id.clone()).or_default();
-                *reverts += 1;
-                let reason = format!("the call would revert: {reason}");
-                let failure = if *reverts >= REVERTS_TO_FAIL && decision == FeeDecision::Fresh {
-                    SignFailure::Permanent { reason }
-                } else {
-                    SignFailure::Retry { reason }
-                };
-                return Err(failure.into());
-            }
-            Err(error) => return Err(retry(error.into())),
-        };
-        state.reverts.remove(id);
-        let gas_limit = gas.saturating_add(gas / 5);
-        let signed = match &sidecar {
+        let intent = self.intent(state, id).await?;
+        let call = self.call(from, &intent, kind, empty).await.map_err(retry)?;
+        let gas_limit = self.gas_limit(state, id, nonce, decision, &call).await?;
+        let signed = match &call.sidecar {
             Some(sidecar) => state.key.wallet.sign_blob(&BlobTx {
                 chain_id,
                 nonce,
@@ -211,9 +295,9 @@ impl SenderWorker {
                 max_fee_per_gas: plan.max_fee_per_gas,
                 max_priority_fee_per_gas: plan.max_priority_fee_per_gas,
                 max_fee_per_blob_gas: plan.max_fee_per_blob_gas,
-                to: intent.to,
+                to: call.to,
                 value: U256::ZERO,
-                data: intent.data.clone(),
+                data: call.data.clone(),
                 sidecar,
             }),
             None => state.key.wallet.sign_eip1559(&Eip1559Tx {
@@ -222,13 +306,17 @@ impl SenderWorker {
                 gas_limit,
                 max_fee_per_gas: plan.max_fee_per_gas,
                 max_priority_fee_per_gas: plan.max_priority_fee_per_gas,
-                to: Some(intent.to),
+                to: Some(call.to),
                 value: U256::ZERO,
-                data: intent.data.clone(),
+                data: call.data.clone(),
             }),
         }
         .map_err(|e| retry(ActorError::Signing(e.to_string())))?;
-        let record = SignedRecord { hash: signed.hash, nonce, fees: plan, raw: signed.raw };
+        let balance = self.services.l1.balance(from).await.map_err(|e| retry(e.into()))?;
+        let funds = Funds { account: from, balance, in_flight: state.manager.worst_cost(Some(id)) };
+        state.watch_balance(&funds, signed.max_cost);
+        funds.cover(signed.max_cost).map_err(SignFailure::Funds)?;
+        let record = SignedRecord::new(signed, plan);
         let fees = serde_json::to_string(&plan).map_err(|e| retry(ActorError::Signing(e.to_string())))?;
         self.services
             .store
@@ -252,15 +340,23 @@ impl SenderWorker {
     async fn act(&self, state: &mut KeyState, action: Action, view: &ChainView) -> Result<(), ActorError> {
         let l1 = &self.services.l1;
         match action {
-            Action::Sign { intent, tx_type, nonce, fees } => {
-                match self.sign(state, &intent, tx_type, nonce, fees).await {
+            Action::Sign { intent, tx_type, nonce, fees, empty } => {
+                match self.sign(state, &intent, (tx_type, nonce), fees, empty).await {
                     Ok(record) => state
                         .manager
                         .on_signed(&intent, record)
                         .map_err(|e| ActorError::Signing(e.to_string()))?,
                     Err(NotSigned::Reset(error)) => return Err(error.into()),
                     Err(NotSigned::Failure(failure)) => {
-                        tracing::warn!(%intent, ?failure, "not signed");
+                        match &failure {
+                            SignFailure::Wait => tracing::debug!(%intent, "waits for the one before it"),
+                            SignFailure::Retry { .. }
+                            | SignFailure::FeeCap(_)
+                            | SignFailure::Funds(_)
+                            | SignFailure::Permanent { .. } => {
+                                tracing::warn!(%intent, ?failure, "not signed");
+                            }
+                        }
                         state.manager.on_sign_failed(&intent, failure, Instant::now());
                     }
                 }
@@ -310,6 +406,7 @@ impl SenderWorker {
         let store = &self.services.store;
         match &outcome {
             Outcome::Confirmed { receipt, .. } => {
+                state.gas.succeeded(outcome.intent());
                 store.confirm_intent(&intent.id, receipt.transaction_hash).await?;
                 self.out.confirmed.send(&TxConfirmed {
                     id: intent.id,
@@ -320,6 +417,7 @@ impl SenderWorker {
                 });
             }
             Outcome::Reverted { receipt, .. } => {
+                state.gas.mined_in_vain(&gas_kind(&intent), outcome.intent().clone());
                 let reason = self.revert_reason(&state.key, &intent).await;
                 self.fail(intent, Some(receipt.transaction_hash), reason).await?;
             }
@@ -375,6 +473,12 @@ impl SenderWorker {
             nonce_latest: l1.transaction_count(address, false).await?,
             nonce_pending: l1.transaction_count(address, true).await?,
         };
+        if let Some((height, hash)) = state.manager.doubtful_block(&view)
+            && l1.block(BlockTag::Number(height)).await?.is_some_and(|block| block.hash != hash)
+        {
+            tracing::warn!(height, "L1 dropped a block with a confirmed transaction of ours");
+            state.manager.on_block_gone();
+        }
         let mut problem = None;
         for _ in 0..ACTIONS_PER_STEP {
             let Some(action) = state.manager.next_action(Instant::now(), &view) else { break };
@@ -414,20 +518,31 @@ fn managed(intent: &TxIntent) -> ManagedId {
     ManagedId(id.to_owned())
 }
 
+/// Transactions of one kind take the same gas.
+fn gas_kind(intent: &TxIntent) -> String {
+    match intent.kind {
+        IntentKind::CommitBatch { .. } => format!("commit/{}", intent.blobs),
+        IntentKind::VerifyBatches { .. } => "verify".to_owned(),
+        IntentKind::UseUpNonce => "filler".to_owned(),
+    }
+}
+
+fn retry(error: ActorError) -> NotSigned {
+    NotSigned::Failure(SignFailure::Retry { reason: error.to_string() })
+}
+
 fn tx_type(intent: &TxIntent) -> TxType {
     if intent.blobs > 0 { TxType::Blob } else { TxType::Eip1559 }
 }
 
 fn record(signed: SignedTransaction) -> Result<SignedRecord, ActorError> {
-    let fees = serde_json::from_str(&signed.fees).map_err(|e| {
-        ActorError::Store(ensemble_store::StoreError::Corrupt {
-            table: "signed_transactions",
-            column: "fees",
-            row: signed.hash.to_string(),
-            reason: e.to_string(),
-        })
-    })?;
-    Ok(SignedRecord { hash: signed.hash, nonce: signed.nonce, fees, raw: signed.raw })
+    let corrupt = |column: &'static str, reason: String| {
+        let row = signed.hash.to_string();
+        ActorError::Store(StoreError::Corrupt { table: "signed_transactions", column, row, reason })
+    };
+    let fees = serde_json::from_str(&signed.fees).map_err(|e| corrupt("fees", e.to_string()))?;
+    let decoded = SignedTx::decode(&signed.raw).map_err(|e| corrupt("raw", e.to_string()))?;
+    Ok(SignedRecord::new(decoded, fees))
 }
 
 #[async_trait(?Send)]

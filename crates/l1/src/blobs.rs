@@ -111,6 +111,14 @@ impl Classify for BlobError {
 }
 
 impl Sidecar {
+    /// One blob of zeros, for a transaction that is only to use up a nonce.
+    ///
+    /// # Errors
+    /// [`BlobError`] when the library refuses it.
+    pub fn empty(version: SidecarVersion) -> Result<Self, BlobError> {
+        Self::build(&[vec![0u8; BLOB_BYTES]], version)
+    }
+
     /// Computes commitments and proofs, the blobs in parallel. About 100 ms per blob for version 0 and 350 ms for
     /// version 1 on one core: run it in `spawn_blocking`.
     ///

@@ -41,6 +41,19 @@ pub trait L1Client: Send + Sync + Debug + 'static {
         blob_hashes: &[B256],
     ) -> Result<u64, L1Error>;
 
+    /// `eth_estimateGas` on the block that the node would make of its pool, so after what is in flight. Not every
+    /// node has one: [`L1Error::MethodUnsupported`], or the head block in its place.
+    async fn estimate_gas_pending(
+        &self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        blob_hashes: &[B256],
+    ) -> Result<u64, L1Error> {
+        let _ = (from, to, data, blob_hashes);
+        Err(L1Error::MethodUnsupported { method: "eth_estimateGas", message: "no pending block".to_owned() })
+    }
+
     /// `eth_getTransactionCount`: the next nonce, on the head block or (`pending`) after the node's own pool.
     async fn transaction_count(&self, address: Address, pending: bool) -> Result<u64, L1Error>;
 

@@ -30,6 +30,15 @@ impl TxType {
             Self::Blob => 100,
         }
     }
+
+    /// The type that a pool does not take beside this one from the same account.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Eip1559 => Self::Blob,
+            Self::Blob => Self::Eip1559,
+        }
+    }
 }
 
 /// The fee fields of a transaction, in wei per gas.

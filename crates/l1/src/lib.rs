@@ -29,4 +29,4 @@ pub use fees::{FeeCapReached, FeePlan, FeePolicy, TxType};
 pub use rpc::{RpcConfig, RpcL1Client};
 pub use tx_manager::{TxManager, TxManagerConfig};
 pub use types::{BlockTag, FeeHistory, L1Block, L1Log, L1Transaction, LogFilter, TxReceipt};
-pub use wallet::{BlobTx, Eip1559Tx, SignedTx, Wallet, WalletError};
+pub use wallet::{BlobTx, Eip1559Tx, NotASignedTx, SignedTx, Wallet, WalletError};

@@ -41,6 +41,7 @@ pub enum Method {
     Logs,
     Call,
     EstimateGas,
+    EstimateGasPending,
     TransactionCount,
     Balance,
     Code,
@@ -149,6 +150,8 @@ struct State {
     call_handler: Option<CallHandler>,
     tx_handler: Option<TxHandler>,
     estimate_handler: Option<EstimateHandler>,
+    pending_handler: Option<EstimateHandler>,
+    pool_hidden: bool,
 }
 
 struct Failure {
@@ -205,6 +208,8 @@ impl MockL1 {
             call_handler: None,
             tx_handler: None,
             estimate_handler: None,
+            pending_handler: None,
+            pool_hidden: false,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -255,6 +260,17 @@ impl MockL1 {
     /// Scripts gas estimation. Without it, every transaction is worth its intrinsic gas and 50 000 more.
     pub fn on_estimate(&self, handler: impl Fn(&MockTx) -> Result<u64, L1Error> + Send + 'static) {
         self.state().estimate_handler = Some(Box::new(handler));
+    }
+
+    /// Scripts gas estimation on the pending block. Without it, the node has none.
+    pub fn on_pending_estimate(&self, handler: impl Fn(&MockTx) -> Result<u64, L1Error> + Send + 'static) {
+        self.state().pending_handler = Some(Box::new(handler));
+    }
+
+    /// Hides the pool: the pending nonce is that of the head, as behind a load balancer whose nodes do not know each
+    /// other's transactions.
+    pub fn hide_pool(&self, on: bool) {
+        self.state().pool_hidden = on;
     }
 
     /// Lets the next `times` requests of a method fail. Calls add up and take effect one after the other.
@@ -661,10 +677,32 @@ impl L1Client for MockL1 {
         })
     }
 
+    async fn estimate_gas_pending(
+        &self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        blob_hashes: &[B256],
+    ) -> Result<u64, L1Error> {
+        let blob_hashes = blob_hashes.to_vec();
+        self.serve(Method::EstimateGasPending, |s| {
+            let value = U256::ZERO;
+            let tx =
+                MockTx { hash: B256::ZERO, from, to: Some(to), nonce: 0, value, data, blob_hashes, block: 0 };
+            match &s.pending_handler {
+                Some(handler) => handler(&tx),
+                None => Err(L1Error::MethodUnsupported {
+                    method: "eth_estimateGas",
+                    message: "no pending block".to_owned(),
+                }),
+            }
+        })
+    }
+
     async fn transaction_count(&self, address: Address, pending: bool) -> Result<u64, L1Error> {
         self.serve(Method::TransactionCount, |s| {
             let mut nonce = s.nonce(address);
-            while pending && s.pool.contains_key(&(address, nonce)) {
+            while pending && !s.pool_hidden && s.pool.contains_key(&(address, nonce)) {
                 nonce += 1;
             }
             Ok(nonce)

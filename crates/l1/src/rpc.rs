@@ -284,6 +284,20 @@ fn tag_param(tag: BlockTag) -> Value {
     }
 }
 
+/// The transaction object of `eth_estimateGas`.
+fn call_param(from: Address, to: Option<Address>, value: U256, data: &Bytes, blob_hashes: &[B256]) -> Value {
+    let mut tx = json!({ "from": from, "value": value, "data": data });
+    if let Some(map) = tx.as_object_mut() {
+        if let Some(to) = to {
+            map.insert("to".to_owned(), json!(to));
+        }
+        if !blob_hashes.is_empty() {
+            map.insert("blobVersionedHashes".to_owned(), json!(blob_hashes));
+        }
+    }
+    tx
+}
+
 #[async_trait]
 impl L1Client for RpcL1Client {
     async fn chain_id(&self) -> Result<u64, L1Error> {
@@ -365,16 +379,19 @@ impl L1Client for RpcL1Client {
         data: Bytes,
         blob_hashes: &[B256],
     ) -> Result<u64, L1Error> {
-        let mut tx = json!({ "from": from, "value": value, "data": data });
-        if let Some(map) = tx.as_object_mut() {
-            if let Some(to) = to {
-                map.insert("to".to_owned(), json!(to));
-            }
-            if !blob_hashes.is_empty() {
-                map.insert("blobVersionedHashes".to_owned(), json!(blob_hashes));
-            }
-        }
+        let tx = call_param(from, to, value, &data, blob_hashes);
         self.read("eth_estimateGas", vec![tx], to_u64).await
+    }
+
+    async fn estimate_gas_pending(
+        &self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        blob_hashes: &[B256],
+    ) -> Result<u64, L1Error> {
+        let tx = call_param(from, Some(to), U256::ZERO, &data, blob_hashes);
+        self.read("eth_estimateGas", vec![tx, json!("pending")], to_u64).await
     }
 
     async fn transaction_count(&self, address: Address, pending: bool) -> Result<u64, L1Error> {

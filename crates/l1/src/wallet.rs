@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use alloy_consensus::BlobTransactionSidecarVariant;
 use alloy_consensus::{
-    EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844, TxEip4844Variant, TxEip4844WithSidecar,
+    BlobTransactionSidecarVariant, EthereumTxEnvelope, SignableTransaction, Transaction, TxEip1559,
+    TxEip4844, TxEip4844Variant, TxEip4844WithSidecar,
 };
-use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use ensemble_error::{Classify, Severity};
 use ethers_core::types::H256;
@@ -14,7 +14,7 @@ use ethers_signers::{LocalWallet, Signer};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::Sidecar;
+use crate::{Sidecar, TxType};
 
 /// A private key. `Debug` shows its address only (SEQ-INV-12).
 #[derive(Clone)]
@@ -105,6 +105,66 @@ pub struct SignedTx {
     pub raw: Bytes,
     /// Nonce.
     pub nonce: u64,
+    /// Type.
+    pub tx_type: TxType,
+    /// The most it can cost in wei: all its gas and blob gas at its fees, and its value.
+    pub max_cost: U256,
+}
+
+/// Bytes that are no transaction of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a signed EIP-1559 or EIP-4844 transaction: {reason}")]
+pub struct NotASignedTx {
+    /// What is wrong with them.
+    pub reason: String,
+}
+
+impl Classify for NotASignedTx {
+    fn severity(&self) -> Severity {
+        let Self { reason: _ } = self;
+        Severity::Fatal
+    }
+}
+
+type Envelope = EthereumTxEnvelope<TxEip4844Variant<BlobTransactionSidecarVariant>>;
+
+impl SignedTx {
+    fn new(envelope: &Envelope) -> Result<Self, NotASignedTx> {
+        let blob_gas = envelope.blob_gas_used().unwrap_or(0);
+        let gas = U256::from(envelope.gas_limit()).saturating_mul(U256::from(envelope.max_fee_per_gas()));
+        let blobs =
+            U256::from(blob_gas).saturating_mul(U256::from(envelope.max_fee_per_blob_gas().unwrap_or(0)));
+        let tx_type = match envelope {
+            EthereumTxEnvelope::Eip1559(_) => TxType::Eip1559,
+            EthereumTxEnvelope::Eip4844(_) => TxType::Blob,
+            EthereumTxEnvelope::Legacy(_)
+            | EthereumTxEnvelope::Eip2930(_)
+            | EthereumTxEnvelope::Eip7702(_) => {
+                return Err(NotASignedTx { reason: format!("it is of type {:?}", envelope.tx_type()) });
+            }
+        };
+        Ok(Self {
+            hash: *envelope.tx_hash(),
+            raw: envelope.encoded_2718().into(),
+            nonce: envelope.nonce(),
+            tx_type,
+            max_cost: gas.saturating_add(blobs).saturating_add(envelope.value()),
+        })
+    }
+
+    /// Reads back the bytes of a signed transaction, as they were stored.
+    ///
+    /// # Errors
+    /// [`NotASignedTx`].
+    pub fn decode(raw: &[u8]) -> Result<Self, NotASignedTx> {
+        let mut rest = raw;
+        let envelope =
+            Envelope::decode_2718(&mut rest).map_err(|e| NotASignedTx { reason: e.to_string() })?;
+        if !rest.is_empty() {
+            return Err(NotASignedTx { reason: format!("{} bytes too many", rest.len()) });
+        }
+        Self::new(&envelope)
+    }
 }
 
 impl fmt::Debug for SignedTx {
@@ -112,6 +172,8 @@ impl fmt::Debug for SignedTx {
         f.debug_struct("SignedTx")
             .field("hash", &self.hash)
             .field("nonce", &self.nonce)
+            .field("tx_type", &self.tx_type)
+            .field("max_cost", &self.max_cost)
             .field("raw_len", &self.raw.len())
             .finish()
     }
@@ -156,8 +218,8 @@ impl Wallet {
             input: tx.data.clone(),
         };
         let signature = self.signature(unsigned.signature_hash())?;
-        let signed = unsigned.into_signed(signature);
-        Ok(SignedTx { hash: *signed.hash(), raw: signed.encoded_2718().into(), nonce: tx.nonce })
+        let envelope: Envelope = unsigned.into_signed(signature).into();
+        SignedTx::new(&envelope).map_err(|_| WalletError::Signing)
     }
 
     /// Signs an EIP-4844 transaction. Copies the blobs, so it takes some milliseconds for many of them.
@@ -181,9 +243,8 @@ impl Wallet {
         let signature = self.signature(unsigned.signature_hash())?;
         let with_sidecar = TxEip4844WithSidecar { tx: unsigned, sidecar: tx.sidecar.variant().clone() };
         let variant = TxEip4844Variant::<BlobTransactionSidecarVariant>::TxEip4844WithSidecar(with_sidecar);
-        let envelope: EthereumTxEnvelope<TxEip4844Variant<BlobTransactionSidecarVariant>> =
-            variant.into_signed(signature).into();
-        Ok(SignedTx { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into(), nonce: tx.nonce })
+        let envelope: Envelope = variant.into_signed(signature).into();
+        SignedTx::new(&envelope).map_err(|_| WalletError::Signing)
     }
 
     /// Signs 32 bytes as they are (no prefix): `r || s || v` with v = 27 or 28, low s, as `ecrecover` takes it.
@@ -211,9 +272,7 @@ impl Wallet {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use alloy_consensus::Transaction;
     use alloy_consensus::transaction::SignerRecoverable;
-    use alloy_eips::eip2718::Decodable2718;
     use alloy_primitives::{address, keccak256};
     use ethers_core::types::transaction::eip2718::TypedTransaction;
     use ethers_core::types::{Eip1559TransactionRequest, Signature as EthersSignature};
@@ -282,7 +341,9 @@ mod tests {
             assert_eq!(signed.raw.as_ref(), other.rlp_signed(&signature).as_ref());
             assert_eq!(signed.hash.0, other.hash(&signature).0);
             assert_eq!(transaction_hash(&signed.raw), signed.hash);
-            assert_eq!(signed.nonce, 258);
+            assert_eq!((signed.nonce, signed.tx_type), (258, TxType::Eip1559));
+            assert_eq!(signed.max_cost, U256::from(1_234_567_u64 * 30_000_000_001 + 77));
+            assert_eq!(SignedTx::decode(&signed.raw).unwrap(), signed);
         }
     }
 
@@ -327,6 +388,12 @@ mod tests {
             assert_eq!(*decoded.tx_hash(), signed.hash);
             assert_eq!(decoded.blob_versioned_hashes().unwrap(), sidecar.versioned_hashes());
             assert_eq!((decoded.nonce(), decoded.max_fee_per_blob_gas()), (5, Some(3)));
+            assert_eq!(SignedTx::decode(&signed.raw).unwrap(), signed);
+            assert_eq!(signed.tx_type, TxType::Blob);
+            assert_eq!(signed.max_cost, U256::from(100_000 * 10 + 131_072 * 3));
+            for broken in [&signed.raw[..9], &[signed.raw.as_ref(), &[0]].concat(), b"", b"\x02\xc0"] {
+                assert!(SignedTx::decode(broken).is_err());
+            }
             assert!(!format!("{signed:?}").contains("ffffff") && format!("{signed:?}").len() < 300);
             hashes.push(signed.hash);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 
 use super::{
     Action, ChainView, FailReason, FeeDecision, IntentId, IntentState, IntentStatus, Outcome, SignFailure,
@@ -11,8 +11,6 @@ use super::{
 };
 use crate::{FeePlan, L1Error, TxReceipt, TxType};
 
-/// geth's `txpool.accountslots`.
-const MAX_IN_FLIGHT: usize = 16;
 /// Mined intents that may wait for confirmations beside those in flight.
 const MAX_UNCONFIRMED: usize = 64;
 /// Rounds of receipts that must find nothing before a used nonce counts as foreign.
@@ -32,6 +30,8 @@ pub struct TxManager {
     outcomes: VecDeque<Outcome>,
     /// The chain was seen to have used all nonces below this one.
     floor: u64,
+    /// The block that has shown it: height and hash.
+    floor_block: Option<(u64, B256)>,
     /// Since when the chain says less than `floor`.
     floor_contradicted: Option<Instant>,
     /// A nonce that nobody seems to use, below one of ours, and since when.
@@ -56,6 +56,10 @@ struct Entry {
     check: Check,
     mined: Option<u64>,
     foreign: Option<Foreign>,
+    /// The pool said at the last try that it holds a transaction of the other type.
+    reserved: bool,
+    /// Since when it says so while this nonce is the next one.
+    reserved_since: Option<Instant>,
     blocked: Option<String>,
 }
 
@@ -70,7 +74,7 @@ struct Attempt {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Busy {
-    Sign,
+    Sign(TxType),
     Broadcast(B256),
     Check,
 }
@@ -105,16 +109,39 @@ impl Entry {
             check: Check::default(),
             mined: None,
             foreign: None,
+            reserved: false,
+            reserved_since: None,
             blocked: None,
         }
     }
 
-    fn highest_fees(&self) -> Option<FeePlan> {
-        self.attempts.iter().map(|a| a.record.fees).reduce(FeePlan::max)
+    fn of_type(&self, tx_type: TxType) -> impl DoubleEndedIterator<Item = (usize, &Attempt)> {
+        self.attempts.iter().enumerate().filter(move |(_, a)| a.record.tx_type == tx_type)
+    }
+
+    fn highest_fees(&self, tx_type: TxType) -> Option<FeePlan> {
+        self.of_type(tx_type).map(|(_, a)| a.record.fees).reduce(FeePlan::max)
+    }
+
+    fn newest_of(&self, tx_type: TxType) -> Option<usize> {
+        self.of_type(tx_type).next_back().map(|(place, _)| place)
     }
 
     fn newest(&self) -> usize {
         self.attempts.len().saturating_sub(1)
+    }
+
+    /// Type of the attempt to broadcast.
+    fn current_type(&self) -> TxType {
+        self.attempts.get(self.current).map_or(self.tx_type, |a| a.record.tx_type)
+    }
+
+    /// The most it can still cost: one of its attempts is mined at most.
+    fn worst_cost(&self) -> U256 {
+        match self.mined {
+            Some(_) => U256::ZERO,
+            None => self.attempts.iter().map(|a| a.record.max_cost).max().unwrap_or_default(),
+        }
     }
 
     fn ever_sent(&self) -> bool {
@@ -135,12 +162,16 @@ impl TxManager {
     #[must_use]
     pub fn new(config: TxManagerConfig) -> Self {
         Self {
-            config: TxManagerConfig { max_in_flight: config.max_in_flight.clamp(1, MAX_IN_FLIGHT), ..config },
+            config: TxManagerConfig {
+                max_in_flight: config.max_in_flight.clamp(1, TxManagerConfig::MAX_IN_FLIGHT),
+                ..config
+            },
             entries: BTreeMap::new(),
             queue: VecDeque::new(),
             live: BTreeMap::new(),
             outcomes: VecDeque::new(),
             floor: 0,
+            floor_block: None,
             floor_contradicted: None,
             gap: None,
         }
@@ -171,8 +202,10 @@ impl TxManager {
             live.insert(nonce, intent);
         }
         for entry in entries.values_mut() {
-            // Each replacement raises this field, so the order of signing comes back.
-            entry.attempts.sort_by_key(|a| a.record.fees.max_fee_per_gas);
+            // Each replacement raises this field, so the order of signing comes back. Those of the other type were
+            // signed last.
+            let own = entry.tx_type;
+            entry.attempts.sort_by_key(|a| (a.record.tx_type != own, a.record.fees.max_fee_per_gas));
             entry.current = entry.newest();
             entry.needs_broadcast = true;
             entry.check.forced = true;
@@ -241,21 +274,25 @@ impl TxManager {
         if entry.mined.is_some() || latest > nonce || entry.retry_at.is_some_and(|t| now < t) {
             return None;
         }
+        if entry.reserved && nonce == latest {
+            let since = *entry.reserved_since.get_or_insert(now);
+            if now.duration_since(since) >= config.resubmit_after {
+                return entry.clear_the_place(id, nonce);
+            }
+        } else {
+            entry.reserved_since = None;
+        }
         let overdue = entry.last_sent.is_some_and(|sent| now.duration_since(sent) >= config.resubmit_after);
-        let replacements = u32::try_from(entry.attempts.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let tx_type = entry.current_type();
+        let replacements =
+            u32::try_from(entry.of_type(tx_type).count().saturating_sub(1)).unwrap_or(u32::MAX);
         // Behind a nonce that is not mined yet, a higher fee would buy nothing.
         let may_bump = nonce == latest && replacements < config.max_replacements;
         if (entry.bump_wanted || (overdue && !entry.needs_broadcast))
             && may_bump
-            && let Some(previous) = entry.highest_fees()
+            && let Some(previous) = entry.highest_fees(tx_type)
         {
-            entry.busy = Some(Busy::Sign);
-            return Some(Action::Sign {
-                intent: id.clone(),
-                tx_type: entry.tx_type,
-                nonce,
-                fees: FeeDecision::Bump { previous },
-            });
+            return Some(entry.ask(id, tx_type, nonce, FeeDecision::Bump { previous }));
         }
         if entry.needs_broadcast || overdue {
             let current = entry.current;
@@ -293,9 +330,9 @@ impl TxManager {
         let entry = self.entries.get_mut(&id)?;
         self.live.insert(nonce, id.clone());
         entry.nonce = Some(nonce);
-        entry.busy = Some(Busy::Sign);
         entry.retry_at = None;
-        Some(Action::Sign { intent: id, tx_type: entry.tx_type, nonce, fees: FeeDecision::Fresh })
+        let tx_type = entry.tx_type;
+        Some(entry.ask(&id, tx_type, nonce, FeeDecision::Fresh))
     }
 
     /// Whether the first intent of the queue may get a nonce now.
@@ -315,7 +352,7 @@ impl TxManager {
             && waiting().all(|e| !e.attempts.is_empty() && !e.needs_broadcast && !e.bump_wanted)
             // Pools take one type at a time from an account. Mined ones count as well: if a reorg brought one
             // back below a transaction of the other type, the pool would never take it again.
-            && live().all(|e| e.tx_type == entry.tx_type)
+            && live().all(|e| e.tx_type == entry.tx_type && e.current_type() == entry.tx_type)
     }
 
     /// The next nonce of the chain: what the view says, unless the view lags behind what receipts have shown.
@@ -327,11 +364,41 @@ impl TxManager {
         let since = *self.floor_contradicted.get_or_insert(now);
         if now.duration_since(since) >= self.config.resubmit_after {
             // No lag lasts that long: a reorg deeper than our confirmations took the blocks away.
-            self.floor = 0;
-            self.floor_contradicted = None;
+            self.on_block_gone();
             return view.nonce_latest;
         }
         self.floor
+    }
+
+    /// The block, by height and hash, that has confirmed a transaction of ours whose nonce is free again according
+    /// to this view. When the chain has another block at that height, [`Self::on_block_gone`] spares the wait until
+    /// the view is believed; while it is still there, the view is one of a node that lags.
+    #[must_use]
+    pub fn doubtful_block(&self, view: &ChainView) -> Option<(u64, B256)> {
+        self.floor_block.filter(|(height, _)| view.nonce_latest < self.floor && view.head >= *height)
+    }
+
+    /// A reorg deeper than the confirmations took the block of [`Self::doubtful_block`] away.
+    pub fn on_block_gone(&mut self) {
+        self.floor = 0;
+        self.floor_block = None;
+        self.floor_contradicted = None;
+    }
+
+    /// The most in wei that everything in flight can still cost, but for the intent `except`.
+    #[must_use]
+    pub fn worst_cost(&self, except: Option<&IntentId>) -> U256 {
+        let others = self.live.values().filter(|id| Some(*id) != except);
+        others
+            .filter_map(|id| self.entries.get(id))
+            .fold(U256::ZERO, |sum, entry| sum.saturating_add(entry.worst_cost()))
+    }
+
+    /// The intents that are signed, not mined yet as far as is known, and come before this nonce.
+    pub fn in_flight_before(&self, nonce: u64) -> impl Iterator<Item = &IntentId> {
+        let earlier = self.live.range(..nonce).map(|(_, id)| id);
+        earlier
+            .filter(|id| self.entries.get(*id).is_some_and(|e| e.mined.is_none() && !e.attempts.is_empty()))
     }
 
     /// The highest pending nonce that our own transactions explain. Some pools (ethrex) count past a gap, so up to
@@ -343,8 +410,13 @@ impl TxManager {
     /// Queues a filler when the chain waits for a nonce that neither we nor the pool have, while we have a higher
     /// one, and that stays so.
     fn watch_gap(&mut self, now: Instant, latest: u64, view: &ChainView) {
-        let ours_above = self.live.range(latest..).next().is_some_and(|(nonce, _)| *nonce > latest);
-        if !ours_above || view.nonce_pending > self.explained(latest) {
+        let above = self.live.range(latest..).next().filter(|(nonce, _)| **nonce > latest);
+        let above = above.and_then(|(_, id)| self.entries.get(id)).map(|e| (e.reserved, e.current_type()));
+        let Some((reserved, ours)) = above else {
+            self.gap = None;
+            return;
+        };
+        if view.nonce_pending > self.explained(latest) {
             self.gap = None;
             return;
         }
@@ -362,7 +434,9 @@ impl TxManager {
             && !queue_moves
             && !self.entries.contains_key(&filler)
         {
-            self.entries.insert(filler.clone(), Entry::new(TxType::Eip1559));
+            // It must be of the type of what is in its place, if something is that we do not see.
+            let tx_type = if reserved { ours.other() } else { TxType::Eip1559 };
+            self.entries.insert(filler.clone(), Entry::new(tx_type));
             self.queue.push_front(filler);
         }
     }
@@ -374,15 +448,22 @@ impl TxManager {
     pub fn on_signed(&mut self, intent: &IntentId, record: SignedRecord) -> Result<(), TxManagerError> {
         let not_signing = || TxManagerError::NotSigning { intent: intent.clone() };
         let entry = self.entries.get_mut(intent).ok_or_else(not_signing)?;
-        let expected = match (&entry.busy, entry.nonce) {
-            (Some(Busy::Sign), Some(nonce)) => nonce,
+        let (expected, tx_type) = match (&entry.busy, entry.nonce) {
+            (Some(Busy::Sign(tx_type)), Some(nonce)) => (nonce, *tx_type),
             _ => return Err(not_signing()),
         };
         if record.nonce != expected {
             return Err(TxManagerError::WrongNonce { intent: intent.clone(), expected, got: record.nonce });
         }
-        if let Some(previous) = entry.highest_fees()
-            && !record.fees.replaces(&previous, entry.tx_type)
+        if record.tx_type != tx_type {
+            return Err(TxManagerError::WrongType {
+                intent: intent.clone(),
+                expected: tx_type,
+                got: record.tx_type,
+            });
+        }
+        if let Some(previous) = entry.highest_fees(tx_type)
+            && !record.fees.replaces(&previous, tx_type)
         {
             return Err(TxManagerError::NotAReplacement {
                 intent: intent.clone(),
@@ -397,6 +478,8 @@ impl TxManager {
         entry.bump_wanted = false;
         entry.retry_at = None;
         entry.failures = 0;
+        entry.reserved = false;
+        entry.reserved_since = None;
         entry.blocked = None;
         Ok(())
     }
@@ -404,11 +487,16 @@ impl TxManager {
     /// Nothing was signed. An intent that has no transaction yet gives its nonce back and waits (or ends, when the
     /// failure is permanent); one that has keeps them and sends the last bytes again.
     pub fn on_sign_failed(&mut self, intent: &IntentId, failure: SignFailure, now: Instant) {
-        let Some(entry) = self.entries.get_mut(intent).filter(|e| e.busy == Some(Busy::Sign)) else { return };
+        let Some(entry) = self.entries.get_mut(intent).filter(|e| matches!(e.busy, Some(Busy::Sign(_))))
+        else {
+            return;
+        };
         let (reason, permanent) = match failure {
-            SignFailure::Retry { reason } => (reason, false),
-            SignFailure::FeeCap(cap) => (cap.to_string(), false),
-            SignFailure::Permanent { reason } => (reason, true),
+            SignFailure::Retry { reason } => (Some(reason), false),
+            SignFailure::Wait => (None, false),
+            SignFailure::FeeCap(cap) => (Some(cap.to_string()), false),
+            SignFailure::Funds(shortfall) => (Some(shortfall.to_string()), false),
+            SignFailure::Permanent { reason } => (Some(reason), true),
         };
         entry.busy = None;
         if !entry.attempts.is_empty() {
@@ -416,7 +504,7 @@ impl TxManager {
             entry.needs_broadcast = true;
             entry.last_sent = Some(now);
             entry.retry_at = Some(now + backoff(&mut entry.failures, self.config.resubmit_after));
-            entry.blocked = Some(reason);
+            entry.blocked = reason;
             return;
         }
         if let Some(nonce) = entry.nonce.take() {
@@ -424,12 +512,15 @@ impl TxManager {
         }
         if permanent {
             self.entries.remove(intent);
-            let reason = FailReason::Unsendable { reason };
+            let reason = FailReason::Unsendable { reason: reason.unwrap_or_default() };
             self.outcomes.push_back(Outcome::Failed { intent: intent.clone(), reason });
             return;
         }
-        entry.retry_at = Some(now + backoff(&mut entry.failures, self.config.resubmit_after));
-        entry.blocked = Some(reason);
+        entry.retry_at = Some(match &reason {
+            Some(_) => now + backoff(&mut entry.failures, self.config.resubmit_after),
+            None => now + RETRY_BASE.min(self.config.receipt_poll),
+        });
+        entry.blocked = reason;
         self.queue.push_front(intent.clone());
     }
 
@@ -461,9 +552,11 @@ impl TxManager {
         };
         match error {
             L1Error::AlreadyKnown { .. } => entry.sent(),
-            L1Error::ReplacementUnderpriced { .. } if entry.current != entry.newest() => {
+            L1Error::ReplacementUnderpriced { .. }
+                if entry.newest_of(entry.current_type()) != Some(entry.current) =>
+            {
                 // The pool holds a later replacement of ours.
-                entry.current = entry.newest();
+                entry.current = entry.newest_of(entry.current_type()).unwrap_or(entry.current);
             }
             L1Error::Underpriced { .. }
             | L1Error::ReplacementUnderpriced { .. }
@@ -471,6 +564,10 @@ impl TxManager {
                 entry.needs_broadcast = false;
                 entry.bump_wanted = true;
                 entry.blocked = Some(error.to_string());
+            }
+            L1Error::AccountReserved { .. } => {
+                entry.reserved = true;
+                entry.retry_later(now, limit, error);
             }
             L1Error::NonceTooLow { .. } => {
                 entry.check.forced = true;
@@ -497,7 +594,6 @@ impl TxManager {
             | L1Error::WrongChain { .. }
             | L1Error::NonceTooHigh { .. }
             | L1Error::InsufficientFunds { .. }
-            | L1Error::AccountReserved { .. }
             | L1Error::PoolFull { .. }
             | L1Error::RangeTooLarge { .. }
             | L1Error::RateLimited { .. }
@@ -526,7 +622,9 @@ impl TxManager {
                 .position(|a| a.record.hash == receipt.transaction_hash)
                 .unwrap_or(entry.current);
             entry.mined = Some(receipt.block_number);
+            let emptied = !intent.is_filler() && entry.current_type() != entry.tx_type;
             entry.foreign = None;
+            entry.reserved = false;
             entry.needs_broadcast = false;
             entry.bump_wanted = false;
             entry.retry_at = None;
@@ -535,10 +633,14 @@ impl TxManager {
             if receipt.confirmations(view.head) >= confirmations {
                 let (intent, receipt) = (intent.clone(), receipt.clone());
                 self.finish(&intent, Some(nonce));
-                self.floor = self.floor.max(nonce.saturating_add(1));
-                self.outcomes.push_back(match receipt.status {
-                    true => Outcome::Confirmed { intent, receipt },
-                    false => Outcome::Reverted { intent, receipt },
+                if self.floor <= nonce {
+                    self.floor = nonce.saturating_add(1);
+                    self.floor_block = Some((receipt.block_number, receipt.block_hash));
+                }
+                self.outcomes.push_back(match (emptied, receipt.status) {
+                    (true, _) => Outcome::Failed { intent, reason: FailReason::PoolConflict { nonce } },
+                    (false, true) => Outcome::Confirmed { intent, receipt },
+                    (false, false) => Outcome::Reverted { intent, receipt },
                 });
             }
             return;
@@ -560,7 +662,10 @@ impl TxManager {
             && view.head >= foreign.since_head.saturating_add(confirmations - 1)
         {
             self.finish(intent, Some(nonce));
-            self.floor = self.floor.max(nonce.saturating_add(1));
+            if self.floor <= nonce {
+                self.floor = nonce.saturating_add(1);
+                self.floor_block = None;
+            }
             let reason = FailReason::ForeignNonce { nonce };
             self.outcomes.push_back(Outcome::Failed { intent: intent.clone(), reason });
         }
@@ -626,7 +731,33 @@ impl TxManager {
 }
 
 impl Entry {
+    fn ask(&mut self, id: &IntentId, tx_type: TxType, nonce: u64, fees: FeeDecision) -> Action {
+        self.busy = Some(Busy::Sign(tx_type));
+        let empty = id.is_filler() || tx_type != self.tx_type;
+        Action::Sign { intent: id.clone(), tx_type, nonce, fees, empty }
+    }
+
+    /// The pool holds something of the other type in our place: signs an empty transaction of that type, or goes
+    /// back to the last one signed.
+    fn clear_the_place(&mut self, id: &IntentId, nonce: u64) -> Option<Action> {
+        let other = self.current_type().other();
+        let Some(last) = self.newest_of(other) else {
+            return Some(self.ask(id, other, nonce, FeeDecision::Fresh));
+        };
+        self.current = last;
+        self.reserved = false;
+        self.reserved_since = None;
+        self.needs_broadcast = false;
+        let attempt = self.attempts.get_mut(last)?;
+        attempt.maybe_sent = true;
+        let (hash, raw) = (attempt.record.hash, attempt.record.raw.clone());
+        self.busy = Some(Busy::Broadcast(hash));
+        Some(Action::Broadcast { intent: id.clone(), hash, raw })
+    }
+
     fn sent(&mut self) {
+        self.reserved = false;
+        self.reserved_since = None;
         self.needs_broadcast = false;
         self.failures = 0;
         self.retry_at = None;

@@ -35,7 +35,17 @@
 //!
 //! A nonce gap below a pending transaction (another user of the key had the nonce and vanished from the pool) is
 //! closed by a *filler*, an empty transfer to oneself: [`IntentId::is_filler`].
+//!
+//! A pool takes either blob transactions or others from one account. When it refuses ours because it holds one of
+//! the other kind, which we may not even see, and that lasts, the place is cleared by an empty transaction of *that*
+//! kind at the same nonce. If it is mined, the intent fails with [`FailReason::PoolConflict`] and can be sent anew.
+//!
+//! Several intents are in flight at once, so the later ones are signed before it is known that the earlier ones
+//! succeed: [`GasBook`] says how much gas they get, and when they must wait. [`Funds`] says whether the account can
+//! pay for all of them.
 
+mod funds;
+mod gas;
 mod machine;
 #[cfg(test)]
 mod tests;
@@ -43,13 +53,15 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, U256};
 use ensemble_error::{Classify, Severity};
 use serde::{Deserialize, Serialize};
 
+pub use funds::{Funds, Shortfall};
+pub use gas::GasBook;
 pub use machine::TxManager;
 
-use crate::{FeeCapReached, FeePlan, TxReceipt, TxType};
+use crate::{FeeCapReached, FeePlan, SignedTx, TxReceipt, TxType};
 
 /// Identity of an intent: the same id means the same effect on L1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,7 +103,7 @@ impl From<String> for IntentId {
 /// Settings of a [`TxManager`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TxManagerConfig {
-    /// Transactions that may wait in the pool at once, 1 to 16 (16 is what geth's pool keeps per account).
+    /// Transactions that may wait in the pool at once, 1 to [`Self::MAX_IN_FLIGHT`].
     pub max_in_flight: usize,
     /// Time in the pool after which a transaction is replaced by one with higher fees.
     pub resubmit_after: Duration,
@@ -103,11 +115,17 @@ pub struct TxManagerConfig {
     pub max_replacements: u32,
 }
 
+impl TxManagerConfig {
+    /// Most transactions of one account that a pool surely keeps: geth's `txpool.accountslots` and the limit per
+    /// account of its blob pool, reth's `txpool.max-account-slots`.
+    pub const MAX_IN_FLIGHT: usize = 16;
+}
+
 impl Default for TxManagerConfig {
-    /// One in flight, replaced after 48 s (four slots), polled every 6 s, 3 confirmations, 8 replacements.
+    /// 16 in flight, replaced after 48 s (four slots), polled every 6 s, 3 confirmations, 8 replacements.
     fn default() -> Self {
         Self {
-            max_in_flight: 1,
+            max_in_flight: Self::MAX_IN_FLIGHT,
             resubmit_after: Duration::from_secs(48),
             receipt_poll: Duration::from_secs(6),
             confirmations: 3,
@@ -134,10 +152,23 @@ pub struct SignedRecord {
     pub hash: B256,
     /// Nonce.
     pub nonce: u64,
+    /// Its own type, which is another one than that of its intent when it only clears the place in the pool.
+    pub tx_type: TxType,
     /// Its fees.
     pub fees: FeePlan,
+    /// The most it can cost in wei: all its gas and blob gas at its fees, and its value.
+    pub max_cost: U256,
     /// Bytes for `eth_sendRawTransaction`.
     pub raw: Bytes,
+}
+
+impl SignedRecord {
+    /// What [`crate::Wallet`] has signed with these fees.
+    #[must_use]
+    pub fn new(signed: SignedTx, fees: FeePlan) -> Self {
+        let SignedTx { hash, raw, nonce, tx_type, max_cost } = signed;
+        Self { hash, nonce, tx_type, fees, max_cost, raw }
+    }
 }
 
 impl fmt::Debug for SignedRecord {
@@ -145,7 +176,9 @@ impl fmt::Debug for SignedRecord {
         f.debug_struct("SignedRecord")
             .field("hash", &self.hash)
             .field("nonce", &self.nonce)
+            .field("tx_type", &self.tx_type)
             .field("fees", &self.fees)
+            .field("max_cost", &self.max_cost)
             .field("raw_len", &self.raw.len())
             .finish()
     }
@@ -182,12 +215,15 @@ pub enum Action {
     Sign {
         /// The intent.
         intent: IntentId,
-        /// Its type.
+        /// The type to sign.
         tx_type: TxType,
         /// Nonce to use.
         nonce: u64,
         /// Fees to use.
         fees: FeeDecision,
+        /// Not the intent's transaction, but an empty one to oneself (no value, no data; with one blob when the
+        /// type wants it) that uses up the nonce.
+        empty: bool,
     },
     /// Send these bytes, then report [`TxManager::on_broadcast_result`].
     Broadcast {
@@ -211,12 +247,13 @@ pub enum Action {
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sign { intent, tx_type, nonce, fees } => f
+            Self::Sign { intent, tx_type, nonce, fees, empty } => f
                 .debug_struct("Sign")
                 .field("intent", intent)
                 .field("tx_type", tx_type)
                 .field("nonce", nonce)
                 .field("fees", fees)
+                .field("empty", empty)
                 .finish(),
             // Blobs would fill the log.
             Self::Broadcast { intent, hash, raw } => f
@@ -240,8 +277,13 @@ pub enum SignFailure {
         /// What happened.
         reason: String,
     },
+    /// What it builds on is not mined yet, and it cannot be signed before. Nothing is wrong; it is asked for again
+    /// soon.
+    Wait,
     /// The fees are above the cap now.
     FeeCap(FeeCapReached),
+    /// The account cannot pay for it beside what is in flight.
+    Funds(Shortfall),
     /// It will never work, for instance because the call reverts. Ends an intent that has nothing signed yet.
     Permanent {
         /// What is wrong.
@@ -309,12 +351,23 @@ pub enum FailReason {
         /// The nonce.
         nonce: u64,
     },
+    /// The pool held a transaction of the other kind in its place, so its nonce was used up by an empty one. Send
+    /// the intent again to get a new nonce.
+    #[error(
+        "nonce {nonce} was used up by an empty transaction, because the L1 node's pool kept its place for another kind of transaction"
+    )]
+    PoolConflict {
+        /// The nonce.
+        nonce: u64,
+    },
 }
 
 impl Classify for FailReason {
     fn severity(&self) -> Severity {
         match self {
-            Self::Unsendable { .. } | Self::Rejected { .. } => Severity::Recoverable,
+            Self::Unsendable { .. } | Self::Rejected { .. } | Self::PoolConflict { .. } => {
+                Severity::Recoverable
+            }
             Self::ForeignNonce { .. } => Severity::NeedsReset,
         }
     }
@@ -338,6 +391,16 @@ pub enum TxManagerError {
         expected: u64,
         /// Nonce signed.
         got: u64,
+    },
+    /// Signed as another type than told.
+    #[error("intent {intent}: signed as {got:?}, asked for was {expected:?}")]
+    WrongType {
+        /// The intent.
+        intent: IntentId,
+        /// Type told.
+        expected: TxType,
+        /// Type signed.
+        got: TxType,
     },
     /// Fees that no pool takes as a replacement.
     #[error("intent {intent}: the fees {got:?} do not replace {previous:?}")]
@@ -374,9 +437,10 @@ pub enum TxManagerError {
 impl Classify for TxManagerError {
     fn severity(&self) -> Severity {
         match self {
-            Self::NotSigning { .. } | Self::WrongNonce { .. } | Self::NotAReplacement { .. } => {
-                Severity::NeedsReset
-            }
+            Self::NotSigning { .. }
+            | Self::WrongNonce { .. }
+            | Self::WrongType { .. }
+            | Self::NotAReplacement { .. } => Severity::NeedsReset,
             Self::TwoNonces { .. } | Self::SharedNonce { .. } => Severity::Fatal,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -28,7 +28,13 @@ fn fees(max_fee: u128) -> FeePlan {
 
 fn record(name: &str, nonce: u64, max_fee: u128) -> SignedRecord {
     let raw = Bytes::from(format!("{name}#{nonce}#{max_fee}").into_bytes());
-    SignedRecord { hash: keccak256(&raw), nonce, fees: fees(max_fee), raw }
+    let tx_type = TxType::Eip1559;
+    let max_cost = U256::from(max_fee * 100_000);
+    SignedRecord { hash: keccak256(&raw), nonce, tx_type, fees: fees(max_fee), max_cost, raw }
+}
+
+fn blob_record(name: &str, nonce: u64, max_fee: u128) -> SignedRecord {
+    SignedRecord { tx_type: TxType::Blob, ..record(name, nonce, max_fee) }
 }
 
 fn receipt(hash: B256, block_number: u64, status: bool) -> TxReceipt {
@@ -78,6 +84,18 @@ impl Bench {
             other => panic!("expected a request to sign {name} with {nonce}, got {other:?}"),
         }
         let record = record(name, nonce, max_fee);
+        self.manager.on_signed(&IntentId::from(name), record.clone()).unwrap();
+        record
+    }
+
+    /// The same for this type; empty when it is not that of the intent.
+    fn sign_as(&mut self, name: &str, tx_type: TxType, nonce: u64, empty: bool) -> SignedRecord {
+        match self.next() {
+            Some(Action::Sign { intent, nonce: n, tx_type: t, empty: e, .. })
+                if (intent.0.as_str(), n, t, e) == (name, nonce, tx_type, empty) => {}
+            other => panic!("expected a request to sign {name} as {tx_type:?} with {nonce}, got {other:?}"),
+        }
+        let record = SignedRecord { tx_type, ..record(&format!("{name} {tx_type:?}"), nonce, 1000) };
         self.manager.on_signed(&IntentId::from(name), record.clone()).unwrap();
         record
     }
@@ -179,7 +197,8 @@ fn replaces_with_the_same_nonce_and_accepts_an_older_hash() {
     let previous = first.fees;
     let ask = bench.next();
     let fee = FeeDecision::Bump { previous };
-    assert_eq!(ask, Some(Action::Sign { intent: "a".into(), tx_type: TxType::Eip1559, nonce: 7, fees: fee }));
+    let tx_type = TxType::Eip1559;
+    assert_eq!(ask, Some(Action::Sign { intent: "a".into(), tx_type, nonce: 7, fees: fee, empty: false }));
     let too_cheap = record("a", 7, 1001);
     let error = bench.manager.on_signed(&"a".into(), too_cheap).unwrap_err();
     assert!(matches!(error, TxManagerError::NotAReplacement { .. }));
@@ -314,7 +333,7 @@ fn does_not_mix_types_in_the_pool() {
     assert_eq!(bench.next(), None, "a reorg could bring it back");
     bench.view.head = 103;
     bench.check("a", &[a.hash], &[receipt(a.hash, 101, true)]);
-    bench.sign("blob", 8, 1000);
+    bench.sign_as("blob", TxType::Blob, 8, false);
 }
 
 #[test]
@@ -439,7 +458,7 @@ fn recovery_refuses_a_corrupt_store() {
     let tracked = |intent: &str, nonce: u64| TrackedTx {
         intent: intent.into(),
         tx_type: TxType::Blob,
-        record: record(intent, nonce, 1000),
+        record: blob_record(intent, nonce, 1000),
     };
     let mut manager = TxManager::new(config());
     let error = manager.recover(vec![tracked("a", 7), tracked("a", 8)]).unwrap_err();
@@ -768,7 +787,7 @@ impl Sim {
 
     fn perform(&mut self, action: Action, view: &ChainView) {
         match action {
-            Action::Sign { intent, tx_type, nonce, fees } => {
+            Action::Sign { intent, tx_type, nonce, fees, empty } => {
                 if self.chance(0.05) {
                     let failure = SignFailure::Retry { reason: "rpc down".into() };
                     return self.manager.on_sign_failed(&intent, failure, self.now);
@@ -785,8 +804,12 @@ impl Sim {
                 self.signatures += 1;
                 let raw = format!("{intent} {nonce} {plan:?} {}", self.signatures);
                 let raw = Bytes::from(raw.into_bytes());
-                let record = SignedRecord { hash: keccak256(&raw), nonce, fees: plan, raw };
-                self.store.push(TrackedTx { intent: intent.clone(), tx_type, record: record.clone() });
+                let hash = keccak256(&raw);
+                let max_cost = U256::from(plan.max_fee_per_gas * 100_000);
+                let record = SignedRecord { hash, nonce, tx_type, fees: plan, max_cost, raw };
+                // The store knows the type of the intent; what only clears its place in the pool has the other one.
+                let own = if empty && !intent.is_filler() { tx_type.other() } else { tx_type };
+                self.store.push(TrackedTx { intent: intent.clone(), tx_type: own, record: record.clone() });
                 self.check_store();
                 if self.chance(0.03) {
                     return self.restart();
@@ -799,8 +822,8 @@ impl Sim {
                 assert_eq!(stored.record.raw, raw, "seed {}: other bytes than stored", self.seed);
                 let tx = SimTx {
                     record: stored.record.clone(),
-                    intent: Some(intent.clone()),
-                    tx_type: stored.tx_type,
+                    intent: (stored.record.tx_type == stored.tx_type).then(|| intent.clone()),
+                    tx_type: stored.record.tx_type,
                 };
                 let lost = self.chance(0.1);
                 let result = if lost && self.rng.gen_bool(0.5) { Ok(()) } else { self.pool_takes(tx) };
@@ -863,6 +886,12 @@ impl Sim {
                 }
                 Outcome::Failed { reason: FailReason::ForeignNonce { .. }, .. } => {
                     assert!(self.foreign, "seed {}: {id}: a nonce of ours is called foreign", self.seed);
+                    if let Some((id, tx_type)) = self.wanted.iter().find(|(w, _)| *w == id).cloned() {
+                        assert!(self.manager.on_intent(id, tx_type));
+                    }
+                }
+                Outcome::Failed { reason: FailReason::PoolConflict { .. }, .. } => {
+                    assert!(self.foreign, "seed {}: {id}: nothing was in its place", self.seed);
                     if let Some((id, tx_type)) = self.wanted.iter().find(|(w, _)| *w == id).cloned() {
                         assert!(self.manager.on_intent(id, tx_type));
                     }

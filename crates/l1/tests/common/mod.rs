@@ -10,7 +10,7 @@ use ensemble_l1::tx_manager::{
     Action, ChainView, FeeDecision, IntentId, Outcome, SignFailure, SignedRecord, TrackedTx, TxManager,
     TxManagerConfig,
 };
-use ensemble_l1::{BlobTx, Eip1559Tx, FeePlan, L1Client, L1Error, Sidecar, TxType, Wallet};
+use ensemble_l1::{BlobTx, Eip1559Tx, FeePlan, L1Client, L1Error, Sidecar, SidecarVersion, TxType, Wallet};
 
 /// First account of the well-known test mnemonic ("test test … junk").
 pub(crate) const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -99,14 +99,18 @@ impl Owner {
 
     async fn perform(&mut self, action: Action, view: &ChainView) {
         match action {
-            Action::Sign { intent, tx_type, nonce, fees } => match self.sign(&intent, nonce, fees).await {
-                Ok(record) => {
-                    let tracked = TrackedTx { intent: intent.clone(), tx_type, record: record.clone() };
-                    self.store.push(tracked);
-                    self.manager.on_signed(&intent, record).unwrap();
+            Action::Sign { intent, tx_type, nonce, fees, empty } => {
+                match self.sign(&intent, tx_type, nonce, fees, empty).await {
+                    Ok(record) => {
+                        let own = self.wanted.get(&intent).map_or(tx_type, Wanted::tx_type);
+                        let tracked =
+                            TrackedTx { intent: intent.clone(), tx_type: own, record: record.clone() };
+                        self.store.push(tracked);
+                        self.manager.on_signed(&intent, record).unwrap();
+                    }
+                    Err(failure) => self.manager.on_sign_failed(&intent, failure, self.now),
                 }
-                Err(failure) => self.manager.on_sign_failed(&intent, failure, self.now),
-            },
+            }
             Action::Broadcast { intent, hash, raw } => {
                 let result = self.client.send_raw_transaction(&raw).await;
                 let result = result.as_ref().map(|_| ());
@@ -125,12 +129,23 @@ impl Owner {
         }
     }
 
-    async fn sign(&self, id: &IntentId, nonce: u64, fees: FeeDecision) -> Result<SignedRecord, SignFailure> {
-        let wanted = match self.wanted.get(id) {
+    async fn sign(
+        &self,
+        id: &IntentId,
+        kind: TxType,
+        nonce: u64,
+        fees: FeeDecision,
+        empty: bool,
+    ) -> Result<SignedRecord, SignFailure> {
+        let wanted = match self.wanted.get(id).filter(|_| !empty) {
             Some(wanted) => wanted.clone(),
-            None => Wanted { to: self.wallet.address(), data: Bytes::new(), sidecar: None },
+            None => Wanted {
+                to: self.wallet.address(),
+                data: Bytes::new(),
+                sidecar: (kind == TxType::Blob)
+                    .then(|| Arc::new(Sidecar::empty(SidecarVersion::V0).unwrap())),
+            },
         };
-        let kind = wanted.tx_type();
         let later = |e: L1Error| SignFailure::Retry { reason: e.to_string() };
         let market = Market::fetch(&*self.client, &self.policy, kind).await.map_err(later)?;
         let plan = match fees {
@@ -175,6 +190,6 @@ impl Owner {
             }),
         }
         .unwrap();
-        Ok(SignedRecord { hash: signed.hash, nonce, fees: plan, raw: signed.raw })
+        Ok(SignedRecord::new(signed, plan))
     }
 }
