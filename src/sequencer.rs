@@ -524,6 +524,7 @@ fn assemble(
             resubmit_after: millis(config.eth.resubmit_after_ms),
             receipt_poll: millis(500),
             confirmations: config.eth.confirmations,
+            max_in_flight: config.eth.max_in_flight,
             ..TxManagerConfig::default()
         },
         fees: FeePolicy {
@@ -632,7 +633,7 @@ fn assemble(
             max_gas: config.committer.max_batch_gas,
             max_deposits: config.committer.max_batch_deposits,
         },
-        max_uncommitted: 1,
+        max_uncommitted: config.eth.max_in_flight as u64,
     };
     let out = Arc::new(L1CommitterOutlets {
         sender: sender.outlet(),

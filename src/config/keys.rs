@@ -90,6 +90,8 @@ section! {
     confirmations: u64 = 2, like "2", range [1, 10_000, "the block with the transaction is the first one"];
     /// Milliseconds after which a transaction that is not mined is sent again with higher fees.
     resubmit_after_ms: u64 = 60_000, like "60000", range [1_000, 86_400_000, "an L1 block takes seconds"];
+    /// Our transactions that may wait in the pool at once, per account.
+    max_in_flight: usize = 16, like "16", range [1, 16, "pools keep no more of one account"];
     /// Never offer more than this per gas.
     max_fee_per_gas_gwei: Gwei = Gwei::new(500), like "500";
     /// Never offer more than this per gas as a tip in a first try.

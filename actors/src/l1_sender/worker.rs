@@ -14,8 +14,8 @@ use ensemble_l1::{
     BlobTx, BlockTag, Eip1559Tx, FeePlan, L1Error, Sidecar, SignedTx, TxManager, TxReceipt, TxType,
     fees::Market,
     tx_manager::{
-        Action, ChainView, FeeDecision, Funds, GasBook, IntentId as ManagedId, Outcome, SignFailure, SignedRecord,
-        TrackedTx,
+        Action, ChainView, FeeDecision, Funds, GasBook, IntentId as ManagedId, Outcome, SignFailure,
+        SignedRecord, TrackedTx,
     },
 };
 use ensemble_messages::{IntentId, IntentKind, TxConfirmed, TxFailed, TxIntent};

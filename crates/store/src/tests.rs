@@ -1216,7 +1216,8 @@ async fn no_room_loses_nothing() {
             let conflict = matches!(error, StoreError::Conflict { .. });
             assert!(conflict || matches!(error, StoreError::Full { .. }), "{error:?}");
         }
-        (kept, parent) = bed.store.head_block().await.unwrap().map_or((0, B256::ZERO), |b| (b.number, b.hash));
+        (kept, parent) =
+            bed.store.head_block().await.unwrap().map_or((0, B256::ZERO), |b| (b.number, b.hash));
     }
 
     bed.store.set_size_limit(None).await.unwrap();
