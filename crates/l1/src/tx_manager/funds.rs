@@ -44,12 +44,12 @@ impl Funds {
     ///
     /// # Errors
     /// [`Shortfall`] when not.
-    pub fn cover(&self, cost: U256) -> Result<(), Shortfall> {
+    pub fn cover(&self, cost: U256) -> Result<(), Box<Shortfall>> {
         let Self { account, balance, in_flight } = *self;
         let needed = in_flight.saturating_add(cost);
         match needed.checked_sub(balance) {
             Some(missing) if !missing.is_zero() => {
-                Err(Shortfall { account, balance, in_flight, cost, missing })
+                Err(Box::new(Shortfall { account, balance, in_flight, cost, missing }))
             }
             Some(_) | None => Ok(()),
         }
@@ -86,7 +86,7 @@ mod tests {
             cost: U256::from(41),
             missing: U256::from(1),
         };
-        assert_eq!(shortfall, Err(expected));
+        assert_eq!(shortfall, Err(Box::new(expected)));
         let text = expected.to_string();
         assert!(text.contains("0x0707") && text.contains("so 1 wei are missing"), "{text}");
         assert!(funds(0, 0).cover(U256::MAX).is_err() && funds(0, 1).cover(U256::MAX).is_err());

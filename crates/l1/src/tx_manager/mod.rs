@@ -283,7 +283,7 @@ pub enum SignFailure {
     /// The fees are above the cap now.
     FeeCap(FeeCapReached),
     /// The account cannot pay for it beside what is in flight.
-    Funds(Shortfall),
+    Funds(Box<Shortfall>),
     /// It will never work, for instance because the call reverts. Ends an intent that has nothing signed yet.
     Permanent {
         /// What is wrong.
