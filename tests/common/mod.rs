@@ -744,7 +744,10 @@ impl World {
                 serde_json::from_value(transaction["input"].clone()).unwrap();
             header = calls::decode_commit_batch(&input, header.hash(), blobs_hash(&hashes)).unwrap();
             assert_eq!(header.hash(), event.hash, "batch {}", event.number);
-            let path = format!("/eth/v1/beacon/blobs/{}", log.block_hash);
+            // Several commits may be in one L1 block.
+            let wanted: Vec<String> = hashes.iter().map(B256::to_string).collect();
+            let path =
+                format!("/eth/v1/beacon/blobs/{}?versioned_hashes={}", log.block_hash, wanted.join(","));
             let answer = http(config.beacon_addr, "GET", &path).await;
             let data: Vec<alloy_primitives::Bytes> =
                 serde_json::from_value(answer.json()["data"].clone()).unwrap();

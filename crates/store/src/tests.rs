@@ -1033,7 +1033,8 @@ async fn intents(store: &Store, model: &mut Model, rng: &mut StdRng, round: u64,
             assert_eq!(store.put_intent(i).await.unwrap(), *state, "{what}");
         }
         1 if *state == IntentState::Pending => {
-            let tx = signed(i, 1_000_000 + round, round);
+            // Each intent has a nonce of its own.
+            let tx = SignedTransaction { nonce: at as u64, ..signed(i, 1_000_000 + round, round) };
             store.insert_signed(&tx).await.unwrap();
             txs.push(tx);
         }
