@@ -304,6 +304,107 @@ async fn a_reorg_does_not_make_a_second_transaction() {
     sending.run.stop().await;
 }
 
+// ----------------------------------------------------------------------------------------------- several in flight
+
+/// A simulation on the head passes for the first commit only: the others build on it.
+fn only_the_first_passes(bed: &Bed) {
+    bed.l1.on_estimate(|tx| match tx.data == commit(1).data {
+        true => Ok(100_000),
+        false => Err(L1Error::ExecutionReverted { message: "reverted".into(), data: Bytes::new() }),
+    });
+}
+
+/// SEQ-INV-5: commits do not wait for each other's blocks, whether the node can simulate on its pool or not; they go out
+/// in order, each with a nonce of its own.
+#[actix::test]
+async fn commits_do_not_wait_for_each_other() {
+    for (name, pending) in [("sender-window-pending", true), ("sender-window-known", false)] {
+        let bed = Bed::new().await;
+        only_the_first_passes(&bed);
+        if pending {
+            bed.l1.on_pending_estimate(|_| Ok(100_000));
+        }
+        let mut sending = start(&bed, name).await;
+        for number in 1..=3 {
+            sending.ask(&commit(number)).await;
+        }
+        until("all in the pool", || async { bed.l1.pending().len() == 3 }).await;
+        assert!(bed.l1.mined().is_empty(), "{name}");
+        bed.l1.mine();
+        for number in 1..=3 {
+            assert_eq!(next(&mut sending.confirmed).await.id, commit(number).id, "{name}");
+        }
+        let mined: Vec<_> = bed.l1.mined().iter().map(|tx| (tx.nonce, tx.data.clone())).collect();
+        let wanted: Vec<_> = (0..3).map(|n| (n, commit(n + 1).data)).collect();
+        assert_eq!(mined, wanted, "{name}");
+        sending.run.stop().await;
+    }
+}
+
+/// SEQ-INV-5: what was mined in vain behind a commit that failed is not sent again before a simulation has passed.
+#[actix::test]
+async fn mined_in_vain_once_is_enough() {
+    let bed = Bed::new().await;
+    only_the_first_passes(&bed);
+    bed.l1.on_transaction(|_| MockEffects::reverted());
+    let mut sending = start(&bed, "sender-in-vain").await;
+    for number in 1..=2 {
+        sending.ask(&commit(number)).await;
+    }
+    until("both in the pool", || async { bed.l1.pending().len() == 2 }).await;
+    bed.l1.mine();
+    for number in 1..=2 {
+        assert_eq!(next(&mut sending.failed).await.id, commit(number).id);
+    }
+    // Asked for again, behind a first one that would pass and is not mined yet.
+    for number in 1..=2 {
+        assert_eq!(sending.ask(&commit(number)).await, SendReply::Accepted);
+    }
+    until("the first again", || async { bed.l1.pending().len() == 1 }).await;
+    bed.l1.on_transaction(|_| MockEffects::default());
+    bed.l1.on_estimate(|_| Ok(100_000));
+    bed.l1.mine();
+    assert_eq!(next(&mut sending.confirmed).await.id, commit(1).id);
+    until("then the second", || async { bed.l1.pending().len() == 1 }).await;
+    bed.l1.mine();
+    assert_eq!(next(&mut sending.confirmed).await.id, commit(2).id);
+    assert_eq!(bed.l1.mined().len(), 4, "each was mined in vain once");
+    sending.run.stop().await;
+}
+
+/// An account that can pay for one transaction but not for two has one in flight; the other waits, with what is missing.
+#[actix::test]
+async fn the_balance_covers_everything_in_flight() {
+    let bed = Bed::new().await;
+    bed.l1.on_estimate(|_| Ok(100_000));
+    let mut sending = start(&bed, "sender-measure").await;
+    sending.ask(&commit(1)).await;
+    until("in the pool", || async { bed.l1.pending().len() == 1 }).await;
+    let cost = ensemble_l1::SignedTx::decode(&bed.l1.accepted()[0]).unwrap().max_cost;
+    bed.l1.mine();
+    next(&mut sending.confirmed).await;
+    sending.run.stop().await;
+
+    let bed = Bed::new().await;
+    bed.l1.on_estimate(|_| Ok(100_000));
+    bed.l1.on_pending_estimate(|_| Ok(100_000));
+    bed.l1.fund(committer(), cost * U256::from(3) / U256::from(2));
+    let mut sending = start_with(&bed, "sender-covered", config()).await;
+    for number in 1..=2 {
+        sending.ask(&commit(number)).await;
+    }
+    let reason = sending.run.degraded().await;
+    assert!(reason.contains("commit-2") && reason.contains("wei are missing: top up"), "{reason}");
+    assert_eq!(bed.l1.pending().len(), 1);
+    bed.l1.fund(committer(), cost * U256::from(10));
+    until("both in the pool", || async { bed.l1.pending().len() == 2 }).await;
+    bed.l1.mine();
+    for number in 1..=2 {
+        assert_eq!(next(&mut sending.confirmed).await.id, commit(number).id);
+    }
+    sending.run.stop().await;
+}
+
 // ------------------------------------------------------------------------------------------------------ two keys
 
 /// One key that cannot go on does not hold the other one up.

@@ -151,7 +151,6 @@ struct State {
     tx_handler: Option<TxHandler>,
     estimate_handler: Option<EstimateHandler>,
     pending_handler: Option<EstimateHandler>,
-    pool_hidden: bool,
 }
 
 struct Failure {
@@ -209,7 +208,6 @@ impl MockL1 {
             tx_handler: None,
             estimate_handler: None,
             pending_handler: None,
-            pool_hidden: false,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -265,12 +263,6 @@ impl MockL1 {
     /// Scripts gas estimation on the pending block. Without it, the node has none.
     pub fn on_pending_estimate(&self, handler: impl Fn(&MockTx) -> Result<u64, L1Error> + Send + 'static) {
         self.state().pending_handler = Some(Box::new(handler));
-    }
-
-    /// Hides the pool: the pending nonce is that of the head, as behind a load balancer whose nodes do not know each
-    /// other's transactions.
-    pub fn hide_pool(&self, on: bool) {
-        self.state().pool_hidden = on;
     }
 
     /// Lets the next `times` requests of a method fail. Calls add up and take effect one after the other.
@@ -702,7 +694,7 @@ impl L1Client for MockL1 {
     async fn transaction_count(&self, address: Address, pending: bool) -> Result<u64, L1Error> {
         self.serve(Method::TransactionCount, |s| {
             let mut nonce = s.nonce(address);
-            while pending && !s.pool_hidden && s.pool.contains_key(&(address, nonce)) {
+            while pending && s.pool.contains_key(&(address, nonce)) {
                 nonce += 1;
             }
             Ok(nonce)
