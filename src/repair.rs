@@ -11,18 +11,18 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use alloy_primitives::{Address, B256, U256};
-use ensemble_actors::{ActorError, Services};
+use ensemble_actors::{ActorError, Services, withdrawals_of};
 use ensemble_batch::{
-    BatchBuilder, BatchHeader, BatchLimits, BlobProof, EncodedBatch, GWEI, L2Withdrawal, Push, SealedBlock,
-    WithdrawalTree, blobs_hash, deposit_leaf, next_deposits_hash, versioned_hash,
+    BatchBuilder, BatchHeader, BatchLimits, BlobProof, EncodedBatch, L2Withdrawal, Push, SealedBlock,
+    WithdrawalTree, blobs_hash, versioned_hash,
 };
-use ensemble_contracts::{ContractError, L2_BRIDGE_ADDRESS, calls, events, returns};
+use ensemble_contracts::{ContractError, calls, events, returns};
 use ensemble_engine_api::{BlockId, EngineError};
 use ensemble_error::{Classify, Severity};
-use ensemble_l1::{BlockTag, L1Error, L1Log, LogFilter, blobs};
+use ensemble_l1::{BlockTag, L1Error, L1Log, LogFilter, RangeSize, blobs};
 use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, StoreError};
 
-use crate::startup::{StartError, Verdict};
+use crate::startup::{StartError, Verdict, no_head};
 
 /// How often transactions in flight are looked at.
 const FLIGHT_POLL: Duration = Duration::from_millis(500);
@@ -332,18 +332,16 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
     async fn events(&self, topic0: B256, from: u64, to: u64) -> Result<Vec<L1Log>, RepairError> {
         let Services { l1, chain, .. } = self.services;
         let mut all = Vec::new();
-        let (mut next, mut step) = (from, self.settings.max_block_step.max(1));
+        let (mut next, mut range) = (from, RangeSize::new(self.settings.max_block_step));
         while next <= to {
-            let end = next.saturating_add(step - 1).min(to);
+            let end = range.end(next, to);
             let filter = LogFilter { address: chain.proposer, topic0, from_block: next, to_block: end };
             match l1.logs(&filter).await {
                 Ok(logs) => all.extend(logs.into_iter().filter(|log| !log.removed)),
-                Err(L1Error::RangeTooLarge { .. }) if step > 1 => {
-                    step /= 2;
-                    continue;
-                }
+                Err(L1Error::RangeTooLarge { .. }) if range.too_large() => continue,
                 Err(error) => return Err(error.into()),
             }
+            range.read();
             (self.tell)(RepairStep::ReadsEvents { block: end, of: to });
             next = end + 1;
         }
@@ -386,14 +384,12 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
         let (header, number) = (&batch.header, batch.header.number);
         let blocks = self.blocks(header, parent.block_hash, parent_block).await?;
         let last = blocks.last().map_or(parent_block, |b| b.number);
-        let withdrawals = self.withdrawals(parent_block + 1, last).await?;
+        let withdrawals =
+            withdrawals_of::<RepairError>(self.services.engine.as_ref(), parent_block + 1, last).await?;
 
-        let (mut deposits_hash, mut deposits_index) = (parent.deposits_hash, parent.deposits_index);
-        for w in blocks.iter().flat_map(|b| &b.withdrawals) {
-            let amount = U256::from(w.amount_gwei) * U256::from(GWEI);
-            deposits_hash = next_deposits_hash(deposits_hash, deposit_leaf(w.index, w.address, amount));
-            deposits_index = w.index;
-        }
+        let before = (parent.deposits_hash, parent.deposits_index);
+        let (deposits_hash, deposits_index) =
+            blocks.iter().fold(before, |deposits, block| block.deposits_after(deposits));
         let all: Vec<L2Withdrawal> = withdrawals.values().flatten().cloned().collect();
         let state_root = blocks.last().map_or(parent.state_root, |b| b.state_root);
         same(number, "the state root", state_root, header.state_root)?;
@@ -486,27 +482,6 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
         }
         same(header.number, "the last block", parent_hash, header.block_hash)?;
         Ok(blocks)
-    }
-
-    /// The withdrawals that blocks started, by block, in order.
-    async fn withdrawals(
-        &self,
-        first: u64,
-        last: u64,
-    ) -> Result<BTreeMap<u64, Vec<L2Withdrawal>>, RepairError> {
-        let topic = events::WithdrawalInitiated::topic();
-        let mut logs = self.services.engine.logs(L2_BRIDGE_ADDRESS, topic, first, last).await?;
-        logs.sort_by_key(|log| (log.block_number, log.log_index));
-        let mut by_block: BTreeMap<u64, Vec<L2Withdrawal>> = BTreeMap::new();
-        for log in logs {
-            let event = events::WithdrawalInitiated::decode(&log.topics, &log.data)?;
-            by_block.entry(log.block_number).or_default().push(L2Withdrawal {
-                id: event.id,
-                to: event.receiver,
-                amount: event.amount,
-            });
-        }
-        Ok(by_block)
     }
 
     /// Encodes blocks as the committer does. How a batch is cut into segments depends on the blobs it was allowed, so
@@ -624,8 +599,4 @@ fn verifications_by_number(logs: &[L1Log]) -> Result<BTreeMap<u64, B256>, Repair
 
 fn same(number: u64, what: &'static str, ours: B256, l1: B256) -> Result<(), RepairError> {
     if ours == l1 { Ok(()) } else { Err(RepairError::OtherHeader { number, what, ours, l1 }) }
-}
-
-fn no_head() -> L1Error {
-    L1Error::UnknownBlock { message: "the L1 node has no head".to_owned() }
 }

@@ -131,7 +131,6 @@ impl SequencerBuilder {
             let state = prepared.state;
             return Err(StartError::Inconsistent(Box::new(Inconsistent { state, verdict })));
         }
-        let hang = prepared.hang;
         let Prepared {
             config,
             needed,
@@ -142,7 +141,7 @@ impl SequencerBuilder {
             witness,
             subscriptions,
             lifecycle,
-            ..
+            hang,
         } = prepared;
         let shadow = witness_source(&config, &checks, &mut services, witness).await?;
         let system = assemble(&config, &needed, &services, checks, subscriptions, lifecycle, hang)?;

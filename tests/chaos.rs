@@ -20,7 +20,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, U256};
-use common::{COMPONENTS, Prover, Tolerance, World, address, all_healthy, ether, run, until};
+use common::{COMPONENTS, Prover, Tolerance, World, address, all_healthy, ether, number, run, until};
 use ensemble::{
     Sequencer,
     account::{Account, Call},
@@ -45,12 +45,6 @@ const HANG: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Seeds of a plain test run.
 const SEEDS: u64 = 50;
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| {
-        text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, it is {text:?}"))
-    })
-}
 
 // ---------------------------------------------------------------------------------------------------- many seeds
 

@@ -8,18 +8,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{COMMITTER, DEPLOYER, Tolerance, VERIFIER, World, address, ether, process::Process, run};
+use common::{
+    COMMITTER, DEPLOYER, Tolerance, VERIFIER, World, address, ether, number, process::Process, run,
+};
 use ensemble::account::Call;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Kills of a plain test run.
 const KILLS: u64 = 15;
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| {
-        text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, it is {text:?}"))
-    })
-}
 
 /// SEQ-INV-1, SEQ-INV-3, SEQ-INV-4, SEQ-INV-5, SEQ-INV-10, SEQ-INV-12: killed at any moment, with the real store file,
 /// the sequencer goes on where it was; L1 and L2 show nothing lost and nothing twice, and the log no secret.

@@ -11,6 +11,7 @@ mod fanout;
 mod l1_committer;
 mod l1_sender;
 mod l1_watcher;
+mod missing;
 mod proof_manager;
 mod proof_sender;
 mod prover_server;
@@ -18,6 +19,7 @@ mod services;
 mod stepper;
 #[cfg(test)]
 mod testing;
+mod withdrawals;
 mod witness;
 
 pub use block_producer::{
@@ -40,4 +42,5 @@ pub use prover_server::{
 };
 pub use services::{ChainFacts, Services};
 pub use stepper::Step;
+pub use withdrawals::withdrawals_of;
 pub use witness::{ClientWitness, ShadowWitness, WitnessSource};

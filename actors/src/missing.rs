@@ -1,24 +1,24 @@
 //! When something that L1 had is gone for good. Pure.
 
-/// L1 blocks over which a verification must be missing before it is taken for dropped, so that a node that is behind is
+/// L1 blocks over which a commit or a verification must be missing before it is taken for dropped, so that a node that is behind is
 /// not mistaken for a reorg.
 const MISSING_BLOCKS: u64 = 3;
 
-/// Watches over one batch whose verification L1 does not show, though it did.
+/// Watches over one batch whose commit, or whose verification, L1 does not show, though it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(crate) struct Missing {
     /// The batch, and the lowest L1 head at which it was missing.
     since: Option<(u64, u64)>,
 }
 
 impl Missing {
     /// Nothing is missing.
-    pub(super) fn none(&mut self) {
+    pub(crate) fn none(&mut self) {
         self.since = None;
     }
 
-    /// The verification of a batch is missing at this L1 head; true when that is certain by now.
-    pub(super) fn at(&mut self, batch: u64, head: u64) -> bool {
+    /// A batch is missing at this L1 head; true when that is certain by now.
+    pub(crate) fn at(&mut self, batch: u64, head: u64) -> bool {
         let since = match self.since {
             // A reorg may have made L1 shorter.
             Some((of, since)) if of == batch => since.min(head),

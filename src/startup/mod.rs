@@ -19,10 +19,10 @@ use ensemble_prover::attestation::AttestationDomain;
 use crate::config::{Config, UNUSED_VERIFIER};
 
 pub use judge::{Note, Problem, Verdict, judge};
-pub(crate) use state::Sources;
 pub use state::{
     BatchState, ClientState, Compared, CursorOnL1, L1State, Point, RoleState, StartupState, StoreState,
 };
+pub(crate) use state::{Sources, no_head};
 
 /// First wait for something that is not reachable yet; doubles up to [`WAIT_MAX`].
 const WAIT_FIRST: Duration = Duration::from_millis(250);

@@ -338,6 +338,7 @@ impl Sources<'_> {
     }
 }
 
-fn no_head() -> L1Error {
+/// L1 has not even a genesis block.
+pub(crate) fn no_head() -> L1Error {
     L1Error::UnknownBlock { message: "the L1 node has no head".to_owned() }
 }

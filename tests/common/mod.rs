@@ -90,6 +90,13 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     }
 }
 
+/// The number in an environment variable.
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, it is {text:?}"))
+    })
+}
+
 pub(crate) fn ether(thousandths: u64) -> U256 {
     U256::from(thousandths) * U256::from(1_000_000_000_000_000u64)
 }

@@ -1,9 +1,8 @@
 //! The batch that is being filled. Pure: blocks in, header and payload out.
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::B256;
 use ensemble_batch::{
-    BatchBuilder, BatchHeader, BatchLimits, EncodedBatch, GWEI, L2Withdrawal, Push, SealedBlock,
-    WithdrawalTree, deposit_leaf, next_deposits_hash,
+    BatchBuilder, BatchHeader, BatchLimits, EncodedBatch, L2Withdrawal, Push, SealedBlock, WithdrawalTree,
 };
 
 use crate::ActorError;
@@ -91,12 +90,8 @@ impl Assembly {
                 return Err(ActorError::BlockTooLarge { number: block.number, reason: reason.to_string() });
             }
         }
-        for w in &block.withdrawals {
-            let amount = U256::from(w.amount_gwei) * U256::from(GWEI);
-            self.deposits_hash =
-                next_deposits_hash(self.deposits_hash, deposit_leaf(w.index, w.address, amount));
-            self.deposits_index = w.index;
-        }
+        (self.deposits_hash, self.deposits_index) =
+            block.deposits_after((self.deposits_hash, self.deposits_index));
         self.withdrawals.extend_from_slice(withdrawals);
         self.last = Some((block.number, block.block_hash, block.state_root));
         Ok(Added::Yes)

@@ -4,8 +4,8 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use alloy_primitives::{B256, hex};
 use async_trait::async_trait;
-use ensemble_batch::{L2Withdrawal, blobs_hash, versioned_hash};
-use ensemble_contracts::{L2_BRIDGE_ADDRESS, calls, events, returns};
+use ensemble_batch::{blobs_hash, versioned_hash};
+use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::BlockId;
 use ensemble_l1::{BlockTag, blobs};
 use ensemble_messages::{
@@ -21,14 +21,13 @@ use super::{
 use crate::{
     ActorError, Services,
     fanout::Fanout,
+    missing::Missing,
     stepper::{Next, Worker},
+    withdrawals::withdrawals_of,
 };
 
 /// How long L1 is believed between two looks, unless a transaction was confirmed.
 const L1_LOOK_MS: u64 = 2_000;
-/// L1 blocks over which a confirmed commit must be missing before it is sent anew, so that a node that is behind is
-/// not mistaken for a reorg.
-const MISSING_BLOCKS: u64 = 3;
 
 /// Where the messages of the L1Committer go.
 #[derive(Clone, Debug)]
@@ -61,8 +60,7 @@ pub(crate) struct CommitterWorker {
     asked: u64,
     looked_at_ms: Option<u64>,
     sealed_at_ms: u64,
-    /// Batch whose confirmed commit is not on L1, and the L1 block at which that was first seen.
-    missing: Option<(u64, u64)>,
+    missing: Missing,
 }
 
 impl CommitterWorker {
@@ -81,7 +79,7 @@ impl CommitterWorker {
             asked: 0,
             looked_at_ms: None,
             sealed_at_ms: 0,
-            missing: None,
+            missing: Missing::default(),
         }
     }
 
@@ -181,18 +179,13 @@ impl CommitterWorker {
         let last = returns::u64(&l1.call(chain.proposer, calls::last_committed_batch(), at).await?)?;
         let newer = l1.receipt(transaction).await?.is_some_and(|r| r.block_number > head.number);
         if last >= number || newer {
-            self.missing = None;
+            self.missing.none();
             return Ok(false);
         }
-        let since = match self.missing {
-            Some((of, since)) if of == number => since,
-            Some(_) | None => head.number,
-        };
-        self.missing = Some((number, since));
-        if head.number >= since.saturating_add(MISSING_BLOCKS) {
+        if self.missing.at(number, head.number) {
             tracing::warn!(batch = number, %transaction, "L1 no longer has a confirmed commit; it is sent anew");
             store.fail_intent(&intent_id(batch), "L1 no longer has it").await?;
-            self.missing = None;
+            self.missing.none();
         }
         Ok(true)
     }
@@ -222,16 +215,8 @@ impl CommitterWorker {
         if let Some(extras) = store.block_extras(number).await? {
             return Ok(extras);
         }
-        let mut logs =
-            engine.logs(L2_BRIDGE_ADDRESS, events::WithdrawalInitiated::topic(), number, number).await?;
-        logs.sort_by_key(|log| log.log_index);
-        let withdrawals = logs
-            .iter()
-            .map(|log| {
-                let event = events::WithdrawalInitiated::decode(&log.topics, &log.data)?;
-                Ok(L2Withdrawal { id: event.id, to: event.receiver, amount: event.amount })
-            })
-            .collect::<Result<Vec<_>, ActorError>>()?;
+        let mut by_block = withdrawals_of::<ActorError>(engine.as_ref(), number, number).await?;
+        let withdrawals = by_block.remove(&number).unwrap_or_default();
         // Without a chain configuration nothing is proven (dev mode), and no witness is needed.
         let witness =
             if chain.chain_config.is_empty() { Vec::new() } else { source.witness(number).await?.to_vec() };

@@ -10,7 +10,6 @@
 mod actor;
 mod anchor;
 mod config;
-mod range;
 #[cfg(test)]
 mod tests;
 mod worker;

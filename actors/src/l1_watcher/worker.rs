@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use ensemble_batch::{Deposit, deposit_leaf, next_deposits_hash};
 use ensemble_contracts::events;
 use ensemble_engine_api::BlockId;
-use ensemble_l1::{BlockTag, L1Block, L1Error, L1Log, LogFilter};
+use ensemble_l1::{BlockTag, L1Block, L1Error, L1Log, LogFilter, RangeSize};
 use ensemble_messages::{L1Advanced, L1Reorged, NewDeposit};
 use ensemble_store::Cursor;
 
-use super::{Confirmations, L1WatcherConfig, anchor, range::RangeSize};
+use super::{Confirmations, L1WatcherConfig, anchor};
 use crate::{
     ActorError, Services,
     fanout::Fanout,

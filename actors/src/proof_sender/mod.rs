@@ -5,7 +5,6 @@
 
 mod actor;
 mod config;
-mod missing;
 #[cfg(test)]
 mod tests;
 mod worker;

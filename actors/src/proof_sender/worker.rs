@@ -12,10 +12,11 @@ use ensemble_messages::{
 use ensemble_store::{BatchRecord, BatchStatus, IntentState};
 use ensemble_supervision::Outlet;
 
-use super::{ProofSenderConfig, missing::Missing};
+use super::ProofSenderConfig;
 use crate::{
     ActorError, Services,
     fanout::Fanout,
+    missing::Missing,
     stepper::{Next, Worker},
 };
 

@@ -1,7 +1,9 @@
 //! A sealed L2 block: everything that `engine_newPayload` needs to re-create it.
 
-use alloy_primitives::{Address, B256, Bloom, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Bytes, U256, keccak256};
 use serde::{Deserialize, Serialize};
+
+use crate::{GWEI, deposit_leaf, next_deposits_hash};
 
 /// EIP-4895 withdrawal operation. On the L2 it carries a deposit: `index` is the deposit id that L1 assigned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +67,18 @@ impl SealedBlock {
     #[must_use]
     pub fn deposits_index(&self) -> u64 {
         if self.number == 0 { 0 } else { deposits_index_of(&self.prev_randao) }
+    }
+
+    /// Rolling hash of the deposits and id of the last one after this block, from those before it. What the block
+    /// includes is believed.
+    #[must_use]
+    pub fn deposits_after(&self, (mut hash, mut index): (B256, u64)) -> (B256, u64) {
+        for w in &self.withdrawals {
+            let amount = U256::from(w.amount_gwei) * U256::from(GWEI);
+            hash = next_deposits_hash(hash, deposit_leaf(w.index, w.address, amount));
+            index = w.index;
+        }
+        (hash, index)
     }
 }
 

@@ -15,6 +15,7 @@ mod error;
 pub mod fees;
 #[cfg(feature = "mock")]
 pub mod mock;
+mod range;
 mod rpc;
 pub mod tx_manager;
 mod types;
@@ -26,6 +27,7 @@ pub use classify::classify_rpc_error;
 pub use client::L1Client;
 pub use error::{L1Error, MAX_REMOTE_TEXT};
 pub use fees::{FeeCapReached, FeePlan, FeePolicy, TxType};
+pub use range::RangeSize;
 pub use rpc::{RpcConfig, RpcL1Client};
 pub use tx_manager::{TxManager, TxManagerConfig};
 pub use types::{BlockTag, FeeHistory, L1Block, L1Log, L1Transaction, LogFilter, TxReceipt};

@@ -2,30 +2,33 @@
 
 /// Range size for `eth_getLogs`: halves when the node calls a range too large, grows back slowly.
 #[derive(Clone, Debug)]
-pub(crate) struct RangeSize {
+pub struct RangeSize {
     max: u64,
     now: u64,
 }
 
 impl RangeSize {
-    pub(crate) fn new(max: u64) -> Self {
+    /// Ranges of at most `max` blocks; 0 counts as 1.
+    #[must_use]
+    pub fn new(max: u64) -> Self {
         Self { max: max.max(1), now: max.max(1) }
     }
 
     /// Last block of the range that begins at `from`, when `target` is the last block that counts.
-    pub(crate) fn end(&self, from: u64, target: u64) -> u64 {
+    #[must_use]
+    pub fn end(&self, from: u64, target: u64) -> u64 {
         from.saturating_add(self.now - 1).min(target)
     }
 
     /// The node refused this range as too large. False when it was a single block already.
-    pub(crate) fn too_large(&mut self) -> bool {
+    pub fn too_large(&mut self) -> bool {
         let shrunk = self.now > 1;
         self.now = (self.now / 2).max(1);
         shrunk
     }
 
     /// A range was read.
-    pub(crate) fn read(&mut self) {
+    pub fn read(&mut self) {
         self.now = self.now.saturating_add(self.now.div_ceil(4)).min(self.max);
     }
 }
