@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use actix_web::{App, HttpResponse, HttpServer, Responder, dev::ServerHandle, web};
+use ensemble_l1::EndpointStatus;
 use ensemble_store::BatchStatus;
 use ensemble_supervision::ComponentStatus;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub struct Status {
     pub components: Vec<ComponentStatus>,
     /// L1 chain id.
     pub l1_chain_id: u64,
+    /// What is thought of each endpoint of L1.
+    pub l1_endpoints: Vec<EndpointStatus>,
     /// L2 chain id.
     pub l2_chain_id: u64,
     /// `OnChainProposer`.
@@ -106,6 +109,7 @@ async fn read_status(sequencer: &Sequencer) -> Result<Status, ensemble_store::St
     Ok(Status {
         components: sequencer.status(),
         l1_chain_id: chain.l1_chain_id,
+        l1_endpoints: services.l1.endpoints(),
         l2_chain_id: chain.l2_chain_id,
         proposer: chain.proposer,
         bridge: chain.bridge,

@@ -585,10 +585,6 @@ impl L1Client for NarrowL1 {
         self.l1.receipt(hash).await
     }
 
-    async fn transaction_known(&self, hash: B256) -> Result<bool, L1Error> {
-        self.l1.transaction_known(hash).await
-    }
-
     async fn transaction(&self, hash: B256) -> Result<Option<L1Transaction>, L1Error> {
         self.l1.transaction(hash).await
     }

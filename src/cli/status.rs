@@ -116,6 +116,9 @@ pub(super) async fn status(args: &StatusArgs, options: &LoadOptions) -> Result<E
         number(status.committed_batch),
         number(status.verified_batch)
     ))?;
+    for endpoint in status.l1_endpoints.iter().filter(|e| !e.standing.is_good()) {
+        say(format!("L1 endpoint {}: {}", endpoint.endpoint, endpoint.standing))?;
+    }
     say(format!("{:<16} {:<14} {:>8} {:>10}  trouble", "component", "state", "restarts", "messages"))?;
     for component in &status.components {
         say(format!(

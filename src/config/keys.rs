@@ -79,8 +79,8 @@ section! {
     /// Access to L1.
     EthConfig, ETH = "eth", variables ["ETH"];
 
-    /// JSON-RPC URLs of L1, a list or separated by commas. Reads go to the first one that answers, transactions to
-    /// all until one accepts.
+    /// JSON-RPC URLs of L1, a list or separated by commas. Reads go to the first good one, transactions to one
+    /// after the other until one accepts.
     rpc_url: Vec<RpcUrl> = vec![RpcUrl::local(8_545)], like "http://localhost:8545";
     /// Chain id that L1 must have. Without it, whatever L1 says at the first start is stored and required later.
     chain_id: Option<u64> = None, like "1", range [1, u64::MAX, "EIP-155 has no chain 0"];

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 
-use crate::{BlockTag, FeeHistory, L1Block, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt};
+use crate::{
+    BlockTag, EndpointStatus, FeeHistory, L1Block, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt,
+};
 
 /// Access to an L1 node. [`crate::RpcL1Client`] speaks JSON-RPC; tests use the `MockL1` of feature `mock`.
 ///
@@ -19,6 +21,11 @@ pub trait L1Client: Send + Sync + Debug + 'static {
     async fn ensure_chain(&self, expected: u64) -> Result<(), L1Error> {
         let actual = self.chain_id().await?;
         if actual == expected { Ok(()) } else { Err(L1Error::WrongChain { expected, actual }) }
+    }
+
+    /// The endpoints behind this client and what is thought of each; empty where that means nothing.
+    fn endpoints(&self) -> Vec<EndpointStatus> {
+        Vec::new()
     }
 
     /// A block's header fields, `None` when the node has no such block.
@@ -76,9 +83,7 @@ pub trait L1Client: Send + Sync + Debug + 'static {
     /// `eth_getTransactionReceipt`, `None` while the transaction is not in a canonical block.
     async fn receipt(&self, hash: B256) -> Result<Option<TxReceipt>, L1Error>;
 
-    /// Whether the node knows the transaction, mined or in its pool.
-    async fn transaction_known(&self, hash: B256) -> Result<bool, L1Error>;
-
-    /// `eth_getTransactionByHash`: what a transaction was sent with, `None` when the node does not know it.
+    /// `eth_getTransactionByHash`: what a transaction was sent with, mined or in the node's pool; `None` when the node
+    /// does not know it.
     async fn transaction(&self, hash: B256) -> Result<Option<L1Transaction>, L1Error>;
 }

@@ -12,6 +12,7 @@ mod classify;
 mod client;
 mod endpoint;
 mod error;
+mod failover;
 pub mod fees;
 #[cfg(feature = "mock")]
 pub mod mock;
@@ -26,6 +27,7 @@ pub use blobs::{Sidecar, SidecarVersion};
 pub use classify::classify_rpc_error;
 pub use client::L1Client;
 pub use error::{L1Error, MAX_REMOTE_TEXT};
+pub use failover::{EndpointStatus, FailoverConfig, Standing};
 pub use fees::{FeeCapReached, FeePlan, FeePolicy, TxType};
 pub use range::RangeSize;
 pub use rpc::{RpcConfig, RpcL1Client};

@@ -49,7 +49,6 @@ pub enum Method {
     BlobBaseFee,
     SendRawTransaction,
     Receipt,
-    TransactionKnown,
     Transaction,
 }
 
@@ -735,13 +734,6 @@ impl L1Client for MockL1 {
         self.serve(Method::Receipt, |s| {
             let mut all = s.blocks.iter().flat_map(|b| &b.txs);
             Ok(all.find(|(p, _)| p.tx.hash == hash).map(|(_, receipt)| receipt.clone()))
-        })
-    }
-
-    async fn transaction_known(&self, hash: B256) -> Result<bool, L1Error> {
-        self.serve(Method::TransactionKnown, |s| {
-            let mined = s.blocks.iter().flat_map(|b| &b.txs).any(|(p, _)| p.tx.hash == hash);
-            Ok(mined || s.pool.values().any(|p| p.tx.hash == hash))
         })
     }
 

@@ -1,12 +1,13 @@
 //! The JSON-RPC client.
 
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use async_trait::async_trait;
+use futures::future::join_all;
 use jsonrpsee::core::ClientError;
 use jsonrpsee::core::client::ClientT;
 use jsonrpsee::core::http_helpers::HttpError;
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use crate::classify::classify_rpc_error;
 use crate::endpoint::Endpoint;
 use crate::error::tame;
+use crate::failover::{Change, EndpointStatus, Failover, FailoverConfig, Standing};
 use crate::wire::{
     WireBlock, WireFeeHistory, WireLog, WireReceipt, WireTransaction, checked_logs, to_u64, to_u128,
 };
@@ -32,24 +34,35 @@ pub struct RpcConfig {
     pub timeout: Duration,
     /// Longest answer in bytes.
     pub max_response_bytes: u32,
+    /// How several endpoints share the work.
+    pub failover: FailoverConfig,
 }
 
 impl Default for RpcConfig {
-    /// 10 seconds, 16 MiB.
+    /// 10 seconds, 16 MiB, and the defaults of [`FailoverConfig`].
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), max_response_bytes: 16 << 20 }
+        Self {
+            timeout: Duration::from_secs(10),
+            max_response_bytes: 16 << 20,
+            failover: FailoverConfig::default(),
+        }
     }
 }
 
 /// L1 client over one or several JSON-RPC endpoints.
 ///
-/// A read goes to the endpoint that answered last; when that fails by its own fault
-/// ([`L1Error::is_endpoint_fault`]), the others are tried in turn. A transaction goes to one endpoint after the
-/// other until one accepts it. Endpoints may be at different heights, so what two calls report may step back by
-/// a few blocks: callers compare hashes, as they must for reorgs anyway.
+/// With two or more, a read now and then looks at all of them first: chain id, head, and whether they have the same
+/// block some way below the head. A read goes to the first good one in the order of the list; when that fails by its
+/// own fault ([`L1Error::is_endpoint_fault`]) it rests for a time that grows with each failure, and the others are
+/// tried in turn. One that is behind, or rests, is tried when no good one answers; one on another fork or another
+/// chain is never used. A transaction goes to one endpoint after the other until one accepts it.
+/// [`L1Client::endpoints`] tells what is thought of each.
+///
+/// Endpoints may be at different heights, so what two calls report may step back by a few blocks: callers compare
+/// hashes, as they must for reorgs anyway.
 pub struct RpcL1Client {
     nodes: Vec<Node>,
-    preferred: AtomicUsize,
+    failover: Mutex<Failover>,
     expected_chain: OnceLock<u64>,
     config: RpcConfig,
 }
@@ -108,7 +121,92 @@ impl RpcL1Client {
                 Ok(Node { endpoint, http, chain_checked: AtomicBool::new(false) })
             })
             .collect::<Result<Vec<_>, L1Error>>()?;
-        Ok(Self { nodes, preferred: AtomicUsize::new(0), expected_chain: OnceLock::new(), config })
+        let failover = Mutex::new(Failover::new(nodes.len(), config.failover));
+        Ok(Self { nodes, failover, expected_chain: OnceLock::new(), config })
+    }
+
+    fn failover(&self) -> MutexGuard<'_, Failover> {
+        self.failover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom to ask, best first, after a look at all of them when one is due.
+    async fn endpoints_in_order(&self) -> Vec<(usize, &Node)> {
+        let due = self.failover().due(Instant::now());
+        if !due.is_empty() {
+            self.look_at(due).await;
+        }
+        let order = self.failover().order();
+        order.into_iter().filter_map(|index| Some((index, self.nodes.get(index)?))).collect()
+    }
+
+    /// A look at these endpoints, at all of them at once.
+    async fn look_at(&self, due: Vec<usize>) {
+        let heads = self.ask(&due, BlockTag::Latest).await;
+        let heads: Vec<_> = heads.into_iter().map(|(index, block)| (index, block.number)).collect();
+        let (changes, compared, height) = self.failover().heads(Instant::now(), &heads);
+        self.tell(changes);
+        if compared.is_empty() {
+            return;
+        }
+        let blocks = self.ask(&compared, BlockTag::Number(height)).await;
+        let blocks: Vec<_> = blocks.into_iter().map(|(index, block)| (index, block.hash)).collect();
+        let changes = self.failover().blocks(Instant::now(), height, &blocks);
+        self.tell(changes);
+    }
+
+    /// The same block of several endpoints; who does not answer is taken note of.
+    async fn ask(&self, whom: &[usize], tag: BlockTag) -> Vec<(usize, L1Block)> {
+        let method = "eth_getBlockByNumber";
+        let limit = self.config.failover.check_timeout;
+        let asked = whom.iter().filter_map(|&index| Some((index, self.nodes.get(index)?)));
+        let answers = join_all(asked.map(|(index, node)| async move {
+            let late = L1Error::Timeout { endpoint: node.endpoint.masked().to_owned(), method, after: limit };
+            let question =
+                self.request_on::<Option<WireBlock>>(node, method, vec![tag_param(tag), json!(false)]);
+            let answer = tokio::time::timeout(limit, question).await.unwrap_or(Err(late));
+            let block = answer.and_then(|wire| {
+                let block =
+                    wire.ok_or_else(|| "there is no such block".to_owned()).and_then(WireBlock::into_block);
+                block.map_err(|reason| invalid(method, &format!("block {tag}: {reason}")))
+            });
+            (index, block)
+        }))
+        .await;
+        let mut blocks = Vec::with_capacity(answers.len());
+        for (index, answer) in answers {
+            match answer {
+                Ok(block) => blocks.push((index, block)),
+                Err(error) => self.note_failure(index, &error),
+            }
+        }
+        blocks
+    }
+
+    fn note_failure(&self, index: usize, error: &L1Error) {
+        if let (Some(node), L1Error::Transport { .. }) = (self.nodes.get(index), error) {
+            // what comes back behind the same URL may be something else
+            node.chain_checked.store(false, Ordering::Release);
+        }
+        let change = self.failover().failed(index, Instant::now(), error);
+        self.tell(change);
+    }
+
+    fn tell(&self, changes: impl IntoIterator<Item = Change>) {
+        if self.nodes.len() < 2 {
+            return;
+        }
+        for Change { index, standing } in changes {
+            let Some(endpoint) = self.nodes.get(index).map(|node| node.endpoint.masked()) else { continue };
+            match standing {
+                Standing::Good => tracing::info!(endpoint, "L1 endpoint is good again"),
+                Standing::Lagging { .. } | Standing::Failing { .. } => {
+                    tracing::warn!(endpoint, %standing, "L1 endpoint is given up for a while");
+                }
+                Standing::Forked { .. } | Standing::WrongChain { .. } => {
+                    tracing::error!(endpoint, %standing, "L1 endpoint is not used");
+                }
+            }
+        }
     }
 
     /// One request to one endpoint, without failover.
@@ -161,26 +259,21 @@ impl RpcL1Client {
         R: DeserializeOwned + Send,
         T: Send,
     {
-        let first = self.preferred.load(Ordering::Relaxed);
         let mut last_error = None;
-        for step in 0..self.nodes.len() {
-            let index = (first + step) % self.nodes.len();
-            let Some(node) = self.nodes.get(index) else { continue };
+        for (index, node) in self.endpoints_in_order().await {
             let result = self
                 .request_on::<R>(node, method, params.clone())
                 .await
                 .and_then(|answer| check(answer).map_err(|reason| invalid(method, &reason)));
             match result {
                 Ok(value) => {
-                    if step > 0 {
-                        self.preferred.store(index, Ordering::Relaxed);
-                    }
+                    self.failover().answered(index, Instant::now());
                     return Ok(value);
                 }
+                // good for all that it offers
+                Err(error @ L1Error::MethodUnsupported { .. }) => last_error = Some(error),
                 Err(error) if error.is_endpoint_fault() => {
-                    if self.nodes.len() > 1 {
-                        tracing::warn!(endpoint = node.endpoint.masked(), method, %error, "L1 endpoint failed");
-                    }
+                    self.note_failure(index, &error);
                     last_error = Some(error);
                 }
                 Err(error) => return Err(error),
@@ -304,6 +397,16 @@ impl L1Client for RpcL1Client {
         self.read("eth_chainId", Vec::new(), to_u64).await
     }
 
+    fn endpoints(&self) -> Vec<EndpointStatus> {
+        let failover = self.failover();
+        let status = |(node, (standing, head)): (&Node, _)| EndpointStatus {
+            endpoint: node.endpoint.masked().to_owned(),
+            standing,
+            head,
+        };
+        self.nodes.iter().zip(failover.standings()).map(status).collect()
+    }
+
     /// Checks every endpoint that can be reached now; the others are checked before their first use. The first chain
     /// demanded binds the client for good.
     async fn ensure_chain(&self, expected: u64) -> Result<(), L1Error> {
@@ -422,10 +525,8 @@ impl L1Client for RpcL1Client {
     async fn send_raw_transaction(&self, raw: &Bytes) -> Result<B256, L1Error> {
         let method = "eth_sendRawTransaction";
         let expected = transaction_hash(raw);
-        let first = self.preferred.load(Ordering::Relaxed);
         let mut verdict: Option<L1Error> = None;
-        for step in 0..self.nodes.len() {
-            let Some(node) = self.nodes.get((first + step) % self.nodes.len()) else { continue };
+        for (index, node) in self.endpoints_in_order().await {
             let error = match self.request_on::<B256>(node, method, vec![json!(raw)]).await {
                 Ok(hash) if hash == expected => return Ok(hash),
                 Ok(hash) => {
@@ -436,6 +537,9 @@ impl L1Client for RpcL1Client {
             };
             if self.nodes.len() > 1 {
                 tracing::warn!(endpoint = node.endpoint.masked(), method, %error, "L1 endpoint did not accept");
+            }
+            if error.is_endpoint_fault() && !matches!(error, L1Error::MethodUnsupported { .. }) {
+                self.note_failure(index, &error);
             }
             // An endpoint that judged the transaction says more than one that did not answer.
             if verdict.as_ref().is_none_or(L1Error::is_endpoint_fault) {
@@ -451,11 +555,6 @@ impl L1Client for RpcL1Client {
             None => Ok(None),
         };
         self.read("eth_getTransactionReceipt", vec![json!(hash)], check).await
-    }
-
-    async fn transaction_known(&self, hash: B256) -> Result<bool, L1Error> {
-        let check = |answer: Option<serde::de::IgnoredAny>| Ok(answer.is_some());
-        self.read("eth_getTransactionByHash", vec![json!(hash)], check).await
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<L1Transaction>, L1Error> {

@@ -206,7 +206,7 @@ async fn blobs_of_both_versions() {
         assert!(receipt.status);
         assert_eq!(receipt.blob_gas_used, Some(2 * 131_072), "{fork}");
         assert!(receipt.blob_gas_price.unwrap() > 0);
-        assert!(l1.transaction_known(tx.hash).await.unwrap());
+        assert!(l1.transaction(tx.hash).await.unwrap().is_some());
     }
 }
 
@@ -219,8 +219,8 @@ async fn what_the_pool_refuses() {
     let first = wallet().sign_eip1559(&base).unwrap();
     send(&l1, &first).await;
     assert_eq!(l1.receipt(first.hash).await.unwrap(), None);
-    assert!(l1.transaction_known(first.hash).await.unwrap());
-    assert!(!l1.transaction_known(B256::repeat_byte(1)).await.unwrap());
+    assert!(l1.transaction(first.hash).await.unwrap().is_some());
+    assert_eq!(l1.transaction(B256::repeat_byte(1)).await.unwrap(), None);
     assert_eq!(l1.transaction_count(wallet().address(), true).await.unwrap(), 1);
     assert_eq!(l1.transaction_count(wallet().address(), false).await.unwrap(), 0);
 

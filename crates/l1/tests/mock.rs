@@ -228,7 +228,7 @@ async fn the_mock_keeps_the_rules_of_a_pool() {
     let gwei = 1_000_000_000u128;
     let first = tx(0, gwei, b"a");
     assert_eq!(l1.send_raw_transaction(&first.raw).await.unwrap(), first.hash);
-    assert!(l1.transaction_known(first.hash).await.unwrap());
+    assert!(l1.transaction(first.hash).await.unwrap().is_some());
     let error = l1.send_raw_transaction(&first.raw).await.unwrap_err();
     assert!(matches!(error, L1Error::AlreadyKnown { .. }));
     let error = l1.send_raw_transaction(&tx(0, gwei + gwei / 20, b"b").raw).await.unwrap_err();

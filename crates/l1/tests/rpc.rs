@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![expect(clippy::disallowed_methods, reason = "the servers live and die with the runtime of their test")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ensemble_error::{Classify, Severity};
-use ensemble_l1::{BlockTag, L1Client, L1Error, LogFilter, RpcConfig, RpcL1Client};
+use ensemble_l1::{BlockTag, FailoverConfig, L1Client, L1Error, LogFilter, RpcConfig, RpcL1Client, Standing};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -93,7 +93,11 @@ fn futures_chunk(
 }
 
 fn client(urls: &[&str]) -> RpcL1Client {
-    let config = RpcConfig { timeout: Duration::from_secs(20), max_response_bytes: LIMIT };
+    client_with(urls, FailoverConfig::default())
+}
+
+fn client_with(urls: &[&str], failover: FailoverConfig) -> RpcL1Client {
+    let config = RpcConfig { timeout: Duration::from_secs(20), max_response_bytes: LIMIT, failover };
     RpcL1Client::new(urls.iter().map(|u| (*u).to_owned()).collect(), config).unwrap()
 }
 
@@ -143,7 +147,7 @@ async fn parameters_and_answers_of_every_method() {
                 "contractAddress": null, "cumulativeGasUsed": "0x5208", "logsBloom": "0x00",
                 "logs": [log(CONTRACT, 1, 16, 0)]
             }),
-            "eth_getTransactionByHash" => json!({ "hash": HASH }),
+            "eth_getTransactionByHash" => json!({ "hash": HASH, "from": CONTRACT, "to": null, "input": "0x" }),
             other => panic!("unexpected {other}"),
         })
     })
@@ -193,7 +197,7 @@ async fn parameters_and_answers_of_every_method() {
     assert_eq!((receipt.block_number, receipt.logs.len()), (16, 1));
     assert_eq!(receipt.fee_paid(), 21_000 * 7 + 0x20000);
     assert_eq!(receipt.confirmations(18), 3);
-    assert!(l1.transaction_known(HASH).await.unwrap());
+    assert_eq!(l1.transaction(HASH).await.unwrap().unwrap().from, CONTRACT);
 }
 
 #[tokio::test]
@@ -348,7 +352,8 @@ async fn http_errors() {
 #[tokio::test]
 async fn silence_is_a_timeout() {
     let (url, _) = Server::start(|_, _| Reply::Silence).await;
-    let config = RpcConfig { timeout: Duration::from_millis(50), max_response_bytes: LIMIT };
+    let config =
+        RpcConfig { timeout: Duration::from_millis(50), max_response_bytes: LIMIT, ..RpcConfig::default() };
     let l1 = RpcL1Client::new(vec![url.clone()], config).unwrap();
     let expected = L1Error::Timeout { endpoint: url, method: "eth_chainId", after: config.timeout };
     assert_eq!(l1.chain_id().await.unwrap_err(), expected);
@@ -385,15 +390,195 @@ async fn a_broken_connection() {
     assert!(matches!(error, L1Error::Transport { .. }), "{error:?}");
 }
 
-#[tokio::test]
-async fn reads_fail_over_and_stay() {
-    let (bad, bad_server) = Server::start(|_, _| Reply::Raw(503, Vec::new())).await;
-    let (good, good_server) = Server::start(|_, _| Reply::Result(json!("0x7"))).await;
-    let l1 = client(&[&bad, &good]);
-    for _ in 0..3 {
-        assert_eq!(l1.chain_id().await.unwrap(), 7);
+/// One of several nodes, as a test moves it.
+struct L1Node {
+    url: String,
+    server: Server,
+    head: Arc<AtomicU64>,
+    fork: Arc<AtomicU64>,
+    up: Arc<AtomicBool>,
+}
+
+impl L1Node {
+    /// A node at block `head`.
+    async fn start(head: u64) -> Self {
+        let head = Arc::new(AtomicU64::new(head));
+        let (fork, up) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicBool::new(true)));
+        let (at, branch, alive) = (head.clone(), fork.clone(), up.clone());
+        let (url, server) = Server::start(move |method, params| {
+            if !alive.load(Ordering::SeqCst) {
+                return Reply::Raw(503, Vec::new());
+            }
+            let head = at.load(Ordering::SeqCst);
+            let asked =
+                params[0].as_str().and_then(|text| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
+            let number = asked.unwrap_or(head);
+            Reply::Result(match method {
+                "eth_getBlockByNumber" if number > head => Value::Null,
+                "eth_getBlockByNumber" => {
+                    let mut block = block(number);
+                    block["hash"] = json!(keccak256(format!("{number} {}", branch.load(Ordering::SeqCst))));
+                    block
+                }
+                "eth_getBalance" => json!("0x7"),
+                other => panic!("unexpected {other}"),
+            })
+        })
+        .await;
+        Self { url, server, head, fork, up }
     }
-    assert_eq!((bad_server.count("eth_chainId"), good_server.count("eth_chainId")), (1, 3));
+
+    fn reads(&self) -> usize {
+        self.server.count("eth_getBalance")
+    }
+}
+
+/// Every read looks at all endpoints first.
+fn watchful(nodes: &[&L1Node]) -> RpcL1Client {
+    let failover = FailoverConfig {
+        check_every: Duration::ZERO,
+        cool_down: Duration::ZERO,
+        ..FailoverConfig::default()
+    };
+    client_with(&nodes.iter().map(|node| node.url.as_str()).collect::<Vec<_>>(), failover)
+}
+
+async fn read(l1: &RpcL1Client) {
+    assert_eq!(l1.balance(CONTRACT).await.unwrap(), U256::from(7));
+}
+
+#[tokio::test]
+async fn reads_fail_over_and_come_back() {
+    let (first, second) = (L1Node::start(20).await, L1Node::start(20).await);
+    let l1 = watchful(&[&first, &second]);
+    read(&l1).await;
+    first.up.store(false, Ordering::SeqCst);
+    for _ in 0..3 {
+        read(&l1).await;
+    }
+    assert_eq!((first.reads(), second.reads()), (1, 3), "who does not answer a look is not asked");
+    assert!(matches!(l1.endpoints()[0].standing, Standing::Failing { .. }), "{:?}", l1.endpoints());
+    first.up.store(true, Ordering::SeqCst);
+    read(&l1).await;
+    assert_eq!((first.reads(), second.reads()), (2, 3), "the first one is preferred");
+    assert!(
+        l1.endpoints().iter().all(|e| e.standing.is_good() && e.head == Some(20)),
+        "{:?}",
+        l1.endpoints()
+    );
+}
+
+/// Between two looks, who has failed is left alone.
+#[tokio::test]
+async fn who_failed_rests() {
+    let (first, second) = (L1Node::start(20).await, L1Node::start(20).await);
+    let hour = Duration::from_secs(3600);
+    let failover = FailoverConfig {
+        check_every: hour,
+        cool_down: hour,
+        max_cool_down: hour,
+        ..FailoverConfig::default()
+    };
+    let l1 = client_with(&[&first.url, &second.url], failover);
+    read(&l1).await;
+    first.up.store(false, Ordering::SeqCst);
+    for _ in 0..3 {
+        read(&l1).await;
+    }
+    assert_eq!((first.reads(), second.reads()), (2, 3), "asked once more, then not again");
+    // nobody else is left: it is asked before its rest is over
+    second.up.store(false, Ordering::SeqCst);
+    first.up.store(true, Ordering::SeqCst);
+    read(&l1).await;
+    assert_eq!((first.reads(), second.reads()), (3, 4));
+}
+
+#[tokio::test]
+async fn who_is_behind_is_asked_only_when_nobody_else_answers() {
+    let (first, second) = (L1Node::start(20).await, L1Node::start(29).await);
+    let l1 = watchful(&[&first, &second]);
+    read(&l1).await;
+    assert_eq!((first.reads(), second.reads()), (0, 1));
+    assert_eq!(l1.endpoints()[0].standing, Standing::Lagging { behind: 9 });
+    second.up.store(false, Ordering::SeqCst);
+    read(&l1).await;
+    assert_eq!((first.reads(), second.reads()), (1, 1));
+    second.up.store(true, Ordering::SeqCst);
+    first.head.store(30, Ordering::SeqCst);
+    read(&l1).await;
+    assert_eq!((first.reads(), second.reads()), (2, 1), "it has caught up");
+}
+
+/// SEQ-INV-6: an endpoint on another fork would show a reorg that is none. It is never asked, not even as the last one.
+#[tokio::test]
+async fn who_is_on_another_fork_is_never_asked() {
+    let (first, second, third) = (L1Node::start(20).await, L1Node::start(20).await, L1Node::start(21).await);
+    let l1 = watchful(&[&first, &second, &third]);
+    read(&l1).await;
+    first.fork.store(2, Ordering::SeqCst);
+    read(&l1).await;
+    assert_eq!((first.reads(), second.reads()), (1, 1));
+    let Standing::Forked { height, block, others } = l1.endpoints()[0].standing.clone() else {
+        panic!("{:?}", l1.endpoints())
+    };
+    assert_eq!((height, block), (12, keccak256("12 2")));
+    assert_eq!(others, keccak256("12 1"));
+    for node in [&second, &third] {
+        node.up.store(false, Ordering::SeqCst);
+    }
+    let error = l1.balance(CONTRACT).await.unwrap_err();
+    assert_eq!(error.severity(), Severity::Transient, "{error}");
+    assert_eq!(first.reads(), 1);
+    second.up.store(true, Ordering::SeqCst);
+    first.fork.store(1, Ordering::SeqCst);
+    read(&l1).await;
+    assert_eq!(first.reads(), 2, "it has come over to the others");
+}
+
+/// A node that takes a look's question and never answers holds reads up only as long as a look may take.
+#[tokio::test]
+async fn silence_in_a_look_is_a_failure() {
+    let (silent, silent_server) = Server::start(|_, _| Reply::Silence).await;
+    let second = L1Node::start(20).await;
+    let failover = FailoverConfig { check_timeout: Duration::from_millis(50), ..FailoverConfig::default() };
+    let l1 = client_with(&[&silent, &second.url], failover);
+    read(&l1).await;
+    assert_eq!(silent_server.count("eth_getBalance"), 0);
+    assert!(matches!(l1.endpoints()[0].standing, Standing::Failing { .. }), "{:?}", l1.endpoints());
+}
+
+/// SEQ-INV-12: what operators see of an endpoint has no key in it.
+#[tokio::test]
+async fn the_status_of_endpoints_hides_keys() {
+    let second = L1Node::start(20).await;
+    let l1 = client_with(
+        &["http://user:secretpassword@127.0.0.1:1/secretkey", &second.url],
+        FailoverConfig::default(),
+    );
+    read(&l1).await;
+    let shown = serde_json::to_string(&l1.endpoints()).unwrap();
+    assert!(shown.contains("\"standing\":\"failing\"") && shown.contains("\"head\":20"), "{shown}");
+    assert!(!shown.contains("secret"), "{shown}");
+}
+
+/// What one endpoint does not offer another one may, and it stays good for the rest.
+#[tokio::test]
+async fn a_missing_method_is_no_failure() {
+    let (bare, bare_server) = Server::start(|method, _| match method {
+        "eth_blobBaseFee" => Reply::Error(json!({ "code": -32601, "message": "the method does not exist" })),
+        "eth_getBlockByNumber" => Reply::Result(block(16)),
+        _ => Reply::Result(json!("0x7")),
+    })
+    .await;
+    let (full, _) = Server::start(|method, _| match method {
+        "eth_getBlockByNumber" => Reply::Result(block(16)),
+        _ => Reply::Result(json!("0x9")),
+    })
+    .await;
+    let l1 = client(&[&bare, &full]);
+    assert_eq!(l1.blob_base_fee().await.unwrap(), 9);
+    read(&l1).await;
+    assert_eq!(bare_server.count("eth_getBalance"), 1);
 }
 
 /// What the node says about the request itself is final: no other node is asked.
