@@ -17,7 +17,7 @@ use ensemble_l1::BlockTag;
 #[test]
 fn operators_see_and_control_the_sequencer() {
     run(async {
-        let mut world = World::start(|_| {}).await;
+        let world = World::start(|_| {}).await;
         let prover = world.prover();
         let sequencer = world.sequencer().await;
         let admin = AdminServer::start(sequencer.clone(), local(0)).unwrap();

@@ -163,7 +163,7 @@ fn another_genesis_is_refused() {
 #[test]
 fn the_start_waits_for_l1_and_for_the_execution_client() {
     run(async {
-        let mut world = World::start(|_| {}).await;
+        let world = World::start(|_| {}).await;
         world.stop_l1().await;
         world.stop_l2().await;
         for what in ["L1", "L2"] {
@@ -208,7 +208,7 @@ fn the_start_waits_for_l1_and_for_the_execution_client() {
 #[test]
 fn l1_goes_away_and_comes_back() {
     run(async {
-        let mut world = World::start(|_| {}).await;
+        let world = World::start(|_| {}).await;
         let prover = world.prover();
         let sequencer = world.sequencer().await;
         let user = world.user_l2("user").await;
@@ -247,7 +247,7 @@ fn l1_goes_away_and_comes_back() {
 #[test]
 fn the_execution_client_goes_away_and_comes_back() {
     run(async {
-        let mut world = World::start(|_| {}).await;
+        let world = World::start(|_| {}).await;
         let prover = world.prover();
         let sequencer = world.sequencer().await;
         let user = world.user_l2("user").await;

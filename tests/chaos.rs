@@ -173,6 +173,14 @@ enum Fault {
     Reorg {
         depth: u64,
     },
+    /// The L1 node is stopped and started again: its chain is there, its pool is empty.
+    L1Node {
+        ms: u64,
+    },
+    /// The execution client is stopped, and comes back without a single block.
+    L2Node {
+        ms: u64,
+    },
     Provers,
     /// The whole sequencer is stopped and started again.
     Stop,
@@ -180,13 +188,17 @@ enum Fault {
 
 #[derive(Clone, Copy, Debug)]
 enum Way {
+    /// Every endpoint of L1.
     L1,
+    /// The first of them.
+    L1Endpoint,
+    /// The execution client.
     Engine,
 }
 
 fn draw(rng: &mut StdRng, points: &[FailPoint]) -> Fault {
     let component = *COMPONENTS.choose(rng).unwrap();
-    let way = if rng.gen_bool(0.5) { Way::L1 } else { Way::Engine };
+    let way = *[Way::L1, Way::L1Endpoint, Way::Engine, Way::Engine].choose(rng).unwrap();
     match rng.gen_range(0..100) {
         0..15 => Fault::Message { component, nth: rng.gen_range(1..=4) },
         15..55 => {
@@ -205,8 +217,10 @@ fn draw(rng: &mut StdRng, points: &[FailPoint]) -> Fault {
             Fault::Bad { way, seed, intensity: rng.gen_range(0.1..0.6), ms }
         }
         77..83 => Fault::Down { way, ms: rng.gen_range(50..800) },
-        83..91 => Fault::Reorg { depth: rng.gen_range(1..=REORG) },
-        91..95 => Fault::Provers,
+        83..89 => Fault::Reorg { depth: rng.gen_range(1..=REORG) },
+        89..91 => Fault::L1Node { ms: rng.gen_range(50..800) },
+        91..93 => Fault::L2Node { ms: rng.gen_range(50..800) },
+        93..95 => Fault::Provers,
         _ => Fault::Stop,
     }
 }
@@ -277,19 +291,21 @@ impl Service {
     }
 }
 
-/// Sends until it is mined: a reorg takes transactions away for good.
-async fn insist(from: &Account, call: &Call, gas: u64) -> TxReceipt {
+/// Sends until it is mined: a reorg takes transactions away for good, and so does a node that loses its pool. An account
+/// that has used `nonces` of them for good waits until the node knows that too. Gives the nonce with the receipt.
+async fn insist(from: &Account, call: &Call, gas: u64, nonces: u64) -> (u64, TxReceipt) {
     let chain = from.client();
     let mut sent = Vec::<(SignedTx, u64)>::new();
     until("a user's transaction", async || {
-        for (transaction, _) in &sent {
+        for (transaction, nonce) in &sent {
             if let Ok(Some(receipt)) = chain.receipt(transaction.hash).await {
-                return Some(receipt);
+                return Some((*nonce, receipt));
             }
         }
         // Not the pool's: that may count past a transaction which a reorg has taken away.
         let nonce = chain.transaction_count(from.address(), false).await.ok()?;
         match sent.last() {
+            _ if nonce < nonces => {}
             // It is about to be seen in a block.
             Some((_, last)) if nonce > *last => {}
             Some((transaction, last)) if nonce == *last => {
@@ -310,6 +326,8 @@ struct Users<'a> {
     world: &'a World,
     l1: Account,
     l2: [Account; 2],
+    /// Nonces that each has used on the L2, which forgets nothing.
+    nonces: [Cell<u64>; 2],
     withdrawn: RefCell<Vec<Withdrawn>>,
 }
 
@@ -317,7 +335,13 @@ impl Users<'_> {
     async fn deposit(&self, to: Address, amount: U256) {
         let bridge = self.world.deployment().bridge;
         let call = Call { to: Some(bridge), value: amount, data: calls::deposit(to) };
-        insist(&self.l1, &call, 300_000).await;
+        insist(&self.l1, &call, 300_000, 0).await;
+    }
+
+    async fn on_l2(&self, user: usize, call: &Call, gas: u64) -> TxReceipt {
+        let (nonce, receipt) = insist(&self.l2[user], call, gas, self.nonces[user].get()).await;
+        self.nonces[user].set(nonce + 1);
+        receipt
     }
 
     async fn can_pay(&self, user: usize, amount: U256) -> bool {
@@ -335,7 +359,7 @@ impl Users<'_> {
                     if self.can_pay(user, ether(1)).await {
                         let to = address(&format!("receiver {user} {n}"));
                         let call = Call { to: Some(to), value: ether(1), data: Default::default() };
-                        insist(&self.l2[user], &call, 21_000).await;
+                        self.on_l2(user, &call, 21_000).await;
                     }
                 }
             }
@@ -344,7 +368,7 @@ impl Users<'_> {
                     let to = address(&format!("withdrawal {}", self.withdrawn.borrow().len()));
                     let value = ether(thousandths);
                     let call = Call { to: Some(L2_BRIDGE_ADDRESS), value, data: calls::withdraw(to) };
-                    let receipt = insist(&self.l2[user], &call, 300_000).await;
+                    let receipt = self.on_l2(user, &call, 300_000).await;
                     assert!(receipt.status, "a withdrawal succeeds");
                     self.withdrawn.borrow_mut().extend(bridge::withdrawals_in(&receipt).unwrap());
                 }
@@ -357,7 +381,8 @@ impl Users<'_> {
 struct Saboteur<'a> {
     service: &'a Service,
     world: &'a World,
-    l1: &'a ChaosProxyHandle,
+    /// Two endpoints of the same node.
+    l1: [&'a ChaosProxyHandle; 2],
     /// Engine API and public port.
     engine: [&'a ChaosProxyHandle; 2],
     provers: RefCell<Option<Prover>>,
@@ -367,7 +392,8 @@ struct Saboteur<'a> {
 impl Saboteur<'_> {
     fn ports(&self, way: Way) -> &[&ChaosProxyHandle] {
         match way {
-            Way::L1 => std::slice::from_ref(&self.l1),
+            Way::L1 => &self.l1,
+            Way::L1Endpoint => &self.l1[..1],
             Way::Engine => &self.engine,
         }
     }
@@ -396,7 +422,7 @@ impl Saboteur<'_> {
             Fault::Bad { way, seed, intensity, ms } => {
                 for port in self.ports(way) {
                     port.set_plan(match way {
-                        Way::L1 => FaultPlan::l1(seed, intensity),
+                        Way::L1 | Way::L1Endpoint => FaultPlan::l1(seed, intensity),
                         Way::Engine => FaultPlan::engine(seed, intensity),
                     });
                 }
@@ -415,6 +441,16 @@ impl Saboteur<'_> {
             Fault::Reorg { depth } => {
                 self.world.dev_l1().reorg(depth).await.unwrap();
                 self.reorgs.set(self.reorgs.get() + 1);
+            }
+            Fault::L1Node { ms } => {
+                self.world.stop_l1().await;
+                wait(ms).await;
+                self.world.start_l1().await;
+            }
+            Fault::L2Node { ms } => {
+                self.world.stop_l2().await;
+                wait(ms).await;
+                self.world.start_l2().await;
             }
             Fault::Provers => {
                 let prover = self.provers.borrow_mut().take();
@@ -496,13 +532,14 @@ fn one_seed() {
         .await;
         world.deploy().await;
         let world = Rc::new(world);
-        let (l1_way, engine_way, public_way) = (
+        let (l1_way, second_l1_way, engine_way, public_way) = (
+            ChaosProxy::start(&world.l1_url(), FaultPlan::none()).await.unwrap(),
             ChaosProxy::start(&world.l1_url(), FaultPlan::none()).await.unwrap(),
             ChaosProxy::start(world.config.engine.auth_url.expose(), FaultPlan::none()).await.unwrap(),
             ChaosProxy::start(&world.l2_url(), FaultPlan::none()).await.unwrap(),
         );
         let mut config = world.config.clone();
-        config.eth.rpc_url = vec![common::url(&l1_way.url())];
+        config.eth.rpc_url = vec![common::url(&l1_way.url()), common::url(&second_l1_way.url())];
         config.engine.auth_url = common::url(&engine_way.url());
         config.engine.public_url = Some(common::url(&public_way.url()));
         let service = Rc::new(Service {
@@ -522,6 +559,7 @@ fn one_seed() {
             world: &world,
             l1: world.user_l1().await,
             l2: [world.user_l2("first").await, world.user_l2("second").await],
+            nonces: Default::default(),
             withdrawn: RefCell::default(),
         };
         for user in &users.l2 {
@@ -530,7 +568,7 @@ fn one_seed() {
         let saboteur = Saboteur {
             service: &service,
             world: &world,
-            l1: &l1_way,
+            l1: [&l1_way, &second_l1_way],
             engine: [&engine_way, &public_way],
             provers: RefCell::new(Some(world.prover())),
             reorgs: Cell::default(),

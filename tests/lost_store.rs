@@ -245,7 +245,7 @@ fn an_old_copy_of_the_store_is_brought_up_to_date() {
 #[test]
 fn what_cannot_be_made_again_is_said() {
     run(async {
-        let mut world = World::start(|_| {}).await;
+        let world = World::start(|_| {}).await;
         let sequencer = world.sequencer().await;
         let user = world.user_l2("user").await;
         world.deposit(user.address(), ether(3_000)).await;

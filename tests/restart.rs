@@ -73,7 +73,7 @@ fn stopped_anywhere_it_goes_on_where_it_was() {
 #[test]
 fn an_empty_execution_client_gets_its_blocks_back() {
     run(async {
-        let mut world = World::start(|_| {}).await;
+        let world = World::start(|_| {}).await;
         let prover = world.prover();
         let user = world.user_l2("user").await;
         let sequencer = world.sequencer().await;

@@ -5,10 +5,12 @@
 pub(crate) mod process;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
+    rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -181,13 +183,12 @@ impl Anvil {
 }
 
 /// The L1 of a test.
-#[expect(clippy::large_enum_variant, reason = "there is one per test")]
 #[derive(Debug)]
 pub(crate) enum L1 {
     /// The development L1, with a journal: it can be stopped and started again.
     Dev {
         config: DevL1Config,
-        handle: Option<DevL1Handle>,
+        handle: RefCell<Option<Rc<DevL1Handle>>>,
     },
     Anvil(Anvil),
 }
@@ -258,7 +259,7 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) l1: L1,
     pub(crate) l2_config: NodeConfig,
-    l2: Option<NodeHandle>,
+    l2: RefCell<Option<Rc<NodeHandle>>>,
     pub(crate) config: Config,
     pub(crate) deployment: Option<Deployment>,
     pub(crate) seen: Arc<Mutex<Seen>>,
@@ -279,7 +280,7 @@ impl World {
         let handle = DevL1::start(config.clone()).await.unwrap();
         config.http_addr = address_of(&handle.rpc_url());
         config.beacon_addr = address_of(&handle.beacon_url());
-        Self::with(folder, L1::Dev { config, handle: Some(handle) }, change).await
+        Self::with(folder, L1::Dev { config, handle: RefCell::new(Some(Rc::new(handle))) }, change).await
     }
 
     /// [`Self::bare`], with contracts.
@@ -335,7 +336,15 @@ impl World {
         config.l2.genesis_path = Some(genesis_path);
         config.store.url = StoreLocation::sqlite(folder.path().join("ensemble.db"));
         change(&mut config);
-        Self { folder, l1, l2_config, l2: Some(l2), config, deployment: None, seen: Arc::default() }
+        Self {
+            folder,
+            l1,
+            l2_config,
+            l2: RefCell::new(Some(Rc::new(l2))),
+            config,
+            deployment: None,
+            seen: Arc::default(),
+        }
     }
 
     /// Runs the deployer and writes the addresses into the configuration.
@@ -348,7 +357,8 @@ impl World {
 
     /// Runs `work` while the development L1 mines whatever it is given at once.
     pub(crate) async fn mining<T>(&self, work: impl Future<Output = T>) -> T {
-        let L1::Dev { handle: Some(l1), .. } = &self.l1 else { return work.await };
+        let L1::Dev { .. } = &self.l1 else { return work.await };
+        let l1 = self.dev_l1();
         let mine = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -373,40 +383,41 @@ impl World {
         format!("http://{}", self.l2_config.http_addr)
     }
 
-    pub(crate) fn l2(&self) -> &NodeHandle {
-        self.l2.as_ref().expect("the L2 node runs")
+    pub(crate) fn l2(&self) -> Rc<NodeHandle> {
+        self.l2.borrow().clone().expect("the L2 node runs")
     }
 
-    pub(crate) fn dev_l1(&self) -> &DevL1Handle {
-        let L1::Dev { handle: Some(l1), .. } = &self.l1 else { panic!("no development L1 runs") };
-        l1
+    pub(crate) fn dev_l1(&self) -> Rc<DevL1Handle> {
+        let L1::Dev { handle, .. } = &self.l1 else { panic!("no development L1") };
+        handle.borrow().clone().expect("L1 runs")
     }
 
-    pub(crate) async fn stop_l1(&mut self) {
-        let L1::Dev { handle, .. } = &mut self.l1 else { panic!("only the development L1 can be stopped") };
-        handle.take().expect("L1 runs").shutdown().await.unwrap();
+    pub(crate) async fn stop_l1(&self) {
+        let L1::Dev { handle, .. } = &self.l1 else { panic!("only the development L1 can be stopped") };
+        let l1 = handle.take().expect("L1 runs");
+        Rc::into_inner(l1).expect("nobody asks L1 just now").shutdown().await.unwrap();
     }
 
     /// Starts the development L1 again, on the same ports and with its chain.
-    pub(crate) async fn start_l1(&mut self) {
-        let L1::Dev { config, handle } = &mut self.l1 else {
-            panic!("only the development L1 can be started")
-        };
-        *handle = Some(DevL1::start(config.clone()).await.unwrap());
+    pub(crate) async fn start_l1(&self) {
+        let L1::Dev { config, handle } = &self.l1 else { panic!("only the development L1 can be started") };
+        let l1 = DevL1::start(config.clone()).await.unwrap();
+        handle.replace(Some(Rc::new(l1)));
     }
 
     /// Hands the L2 node out; this world no longer stops it.
-    pub(crate) fn take_l2(&mut self) -> NodeHandle {
-        self.l2.take().expect("the L2 node runs")
+    pub(crate) fn take_l2(&self) -> NodeHandle {
+        Rc::into_inner(self.l2.take().expect("the L2 node runs")).expect("nobody asks the L2 just now")
     }
 
-    pub(crate) async fn stop_l2(&mut self) {
-        self.l2.take().expect("the L2 node runs").shutdown().await.unwrap();
+    pub(crate) async fn stop_l2(&self) {
+        self.take_l2().shutdown().await.unwrap();
     }
 
     /// Starts an L2 node on the same ports. Its chain was in memory, so it is at its genesis again.
-    pub(crate) async fn start_l2(&mut self) {
-        self.l2 = Some(EmbeddedNode::start(self.l2_config.clone()).await.unwrap());
+    pub(crate) async fn start_l2(&self) {
+        let l2 = EmbeddedNode::start(self.l2_config.clone()).await.unwrap();
+        self.l2.replace(Some(Rc::new(l2)));
     }
 
     /// A builder that notes everything in [`Self::seen`].
@@ -716,9 +727,8 @@ impl World {
 
     /// SEQ-INV-10: rebuilds the L2 in an empty node from what L1 and its blobs hold, and gives the head reached.
     pub(crate) async fn rebuild(&self) -> u64 {
-        let L1::Dev { config, handle: Some(l1) } = &self.l1 else {
-            panic!("only the development L1 keeps blobs")
-        };
+        let L1::Dev { config, .. } = &self.l1 else { panic!("only the development L1 keeps blobs") };
+        let l1 = self.dev_l1();
         let node = EmbeddedNode::start(NodeConfig {
             http_addr: local(0),
             auth_addr: local(0),
