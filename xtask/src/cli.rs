@@ -124,6 +124,9 @@ pub(crate) struct ChaosOptions {
     /// Then start `ensemble run` and kill it this many times under load
     #[arg(long, default_value_t = 0)]
     pub(crate) kills: u64,
+    /// Build with optimisation: minutes to build, and each seed takes a third of the time
+    #[arg(long)]
+    pub(crate) release: bool,
     /// Print the steps and their commands, run nothing
     #[arg(long)]
     pub(crate) list: bool,

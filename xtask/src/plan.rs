@@ -248,14 +248,12 @@ impl<'a> Planner<'a> {
     pub(crate) fn chaos(&self, options: &ChaosOptions) -> Vec<Step> {
         // As `cargo xtask test` builds them, so that nothing is compiled twice.
         let test = |name: &str, test: &str| {
-            Cmd::cargo("test").args(selection(&[])).args(self.workspace.feature_args(&[])).args([
-                "--test",
-                name,
-                "--",
-                "--exact",
-                test,
-                "--nocapture",
-            ])
+            let profile = options.release.then_some("--release");
+            Cmd::cargo("test")
+                .args(selection(&[]))
+                .args(self.workspace.feature_args(&[]))
+                .args(profile)
+                .args(["--test", name, "--", "--exact", test, "--nocapture"])
         };
         let mut steps = Vec::new();
         if options.seeds > 0 {
