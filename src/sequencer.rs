@@ -6,8 +6,8 @@ use actix::Recipient;
 #[cfg(feature = "shadow")]
 use ensemble_actors::ShadowWitness;
 use ensemble_actors::{
-    BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, ClientWitness, Clock,
-    Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
+    BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, CheckedWitness, ClientWitness,
+    Clock, Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
     L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER, ProofCheck,
     ProofManager, ProofManagerConfig, ProofManagerOutlets, ProofSender, ProofSenderConfig,
     ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services, SystemClock, WitnessSource,
@@ -312,16 +312,16 @@ async fn witness_source(
     wanted: Option<Arc<dyn WitnessSource>>,
 ) -> Result<Option<Shadow>, StartError> {
     let shadowed = matches!(config.witness.source, config::WitnessSource::Shadow) && !checks.is_empty();
+    let mut shadow = None;
     match wanted {
         Some(witness) => services.witness = witness,
         None if shadowed => {
-            let (shadow, witness) = start_shadow(config, &services.store, &services.chain).await?;
-            services.witness = witness;
-            return Ok(shadow);
+            (shadow, services.witness) = start_shadow(config, &services.store, &services.chain).await?;
         }
         None => {}
     }
-    Ok(None)
+    services.witness = Arc::new(CheckedWitness::new(Arc::clone(&services.witness), services.store.clone()));
+    Ok(shadow)
 }
 
 #[cfg(feature = "shadow")]

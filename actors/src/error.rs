@@ -110,6 +110,22 @@ pub enum ActorError {
     /// A block that the client lacks is not in the store either.
     #[error("block {0} is missing in the store")]
     MissingBlock(u64),
+    /// The last write of an instance that was replaced came through after we had looked: its block is the one that counts.
+    #[error(
+        "another block {number} was written meanwhile, by an instance that was replaced; it is taken over"
+    )]
+    Outrun {
+        /// Height.
+        number: u64,
+    },
+    /// What the execution client calls a witness is none of that block.
+    #[error("the execution client's witness of block {number} is unusable: {reason}; it is asked again")]
+    BadWitness {
+        /// Height.
+        number: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// What L1 holds contradicts the store.
     #[error(
         "{what} on L1 is {l1}, the store has {store}: another sequencer has written to the contracts, or the store belongs to another deployment"
@@ -217,6 +233,8 @@ impl Classify for ActorError {
             | Self::L1Behind { .. }
             | Self::L1Unsteady { .. }
             | Self::StoreBehind { .. }
+            | Self::BadWitness { .. }
+            | Self::Outrun { .. }
             | Self::ClockBehind { .. }
             | Self::Peer { .. }
             | Self::Listen { .. }

@@ -43,4 +43,4 @@ pub use prover_server::{
 pub use services::{ChainFacts, Services};
 pub use stepper::Step;
 pub use withdrawals::withdrawals_of;
-pub use witness::{ClientWitness, ShadowWitness, WitnessSource};
+pub use witness::{CheckedWitness, ClientWitness, ShadowWitness, WitnessSource};

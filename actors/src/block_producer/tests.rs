@@ -5,7 +5,9 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256};
-use ensemble_engine_api::{EngineError, PayloadStatus, mock::MockMethod};
+use ensemble_engine_api::{
+    EngineError, ExecutionClient, ForkchoiceState, PayloadAttributes, PayloadStatus, mock::MockMethod,
+};
 use ensemble_messages::BlockSealed;
 use ensemble_store::{Cursor, Unwound};
 use ensemble_supervision::{Backoff, ChildSpec, ComponentState, Handle, Supervisor, SystemHandle, faults};
@@ -82,6 +84,34 @@ async fn deposits_are_included_once_across_restarts() {
         assert_eq!(bed.engine.blocks_at(block.number).len(), 1);
         assert_eq!(bed.services.store.block_hash(block.number).await.unwrap(), Some(block.block_hash));
     }
+    running.system.shutdown().await;
+}
+
+/// SEQ-INV-3: the last write of an instance that was replaced may come through after the new one has looked. Its block is
+/// the one at that height, nothing fails, and the next block is built on it.
+#[actix::test]
+async fn a_late_write_of_a_former_instance_counts() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-late", true).await;
+    next(&mut running.sealed).await;
+    let (head, genesis) = (bed.engine.head(), bed.engine.genesis().block_hash);
+    let attributes = PayloadAttributes {
+        timestamp: head.timestamp + 100,
+        prev_randao: ensemble_batch::prev_randao(&head.block_hash, 0),
+        suggested_fee_recipient: Address::repeat_byte(8),
+        withdrawals: Vec::new(),
+        parent_beacon_block_root: B256::ZERO,
+    };
+    let state = ForkchoiceState { head: head.block_hash, safe: genesis, finalized: genesis };
+    let id = bed.engine.forkchoice_updated(state, Some(&attributes)).await.unwrap().payload_id.unwrap();
+    let late = bed.engine.get_payload(&id, attributes.timestamp).await.unwrap().block;
+    bed.services.store.insert_block(&late).await.unwrap();
+    running.tick_up_to(&bed, MockMethod::GetPayload).await;
+    bed.clock.advance(200_000);
+    let sealed = running.block(&bed).await;
+    assert_eq!((sealed.number, sealed.parent_hash), (late.number + 1, late.block_hash));
+    assert_eq!(bed.services.store.block_hash(late.number).await.unwrap(), Some(late.block_hash));
+    assert_eq!(running.system.status()[0].restarts, 0, "{:?}", running.system.status());
     running.system.shutdown().await;
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use ensemble_batch::SealedBlock;
 use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ForkchoiceState, PayloadStatus};
 use ensemble_messages::{BlockSealed, HeadChanged};
-use ensemble_store::BatchStatus;
+use ensemble_store::{BatchStatus, StoreError};
 
 use super::{config::BlockProducerConfig, payload, schedule::TickSchedule};
 use crate::{
@@ -198,8 +198,11 @@ impl ProducerWorker {
         }
         self.submit(&block).await?;
         // Kept before it becomes the head: a crash in between is repaired by `sync`, which replays it (SEQ-INV-3).
-        store.insert_new_block(&block).await?;
-        Ok(Some(block))
+        match store.insert_new_block(&block).await {
+            Ok(()) => Ok(Some(block)),
+            Err(StoreError::Conflict { number, .. }) => Err(ActorError::Outrun { number }),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
