@@ -13,6 +13,8 @@ pub mod deploy;
 mod events;
 #[cfg(feature = "fault-injection")]
 pub mod faults;
+#[cfg(feature = "rebuild")]
+pub mod rebuild;
 pub mod repair;
 mod sequencer;
 #[cfg(feature = "shadow")]

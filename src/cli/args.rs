@@ -127,6 +127,8 @@ pub enum Command {
     Run(RunArgs),
     /// Make the batches of a lost or old store again, from L1 and the execution client.
     Repair(RepairArgs),
+    /// Replay the L2 from L1 alone into an execution client.
+    Rebuild(RebuildArgs),
     /// Deploy the contracts on L1.
     Deploy(DeployArgs),
     /// Run a prover client.
@@ -230,6 +232,75 @@ impl RepairArgs {
         overrides([
             ("eth.rpc_url", joined(&self.l1_rpc)),
             ("store.url", self.store.as_ref().map(|store| store.expose().to_owned())),
+        ])
+    }
+}
+
+/// `ensemble rebuild`
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    long_about = "Reads every batch that the contracts on L1 have, takes its blocks out of its blobs, and gives them to an \
+                  execution client, which executes them. Each blob, header and result is checked against L1. It goes on \
+                  where the client is, so it can be interrupted at any time.\n\n\
+                  With --follow it does not end: the client stays at what L1 has committed, as a standby. To take over, \
+                  stop it, run `ensemble repair`, then `ensemble run`.",
+    after_help = "Examples:\n  \
+                  ensemble rebuild --beacon http://localhost:5052\n  \
+                  ensemble rebuild --archive ./blobs --up-to finalized\n  \
+                  ensemble rebuild --beacon http://localhost:5052 --archive ./blobs --follow\n\n\
+                  The execution client needs the genesis of the L2 and no data. No private key is needed.\n\
+                  Exit codes: 0 the client has the chain, 1 it has not, 2 wrong command line or configuration."
+)]
+pub struct RebuildArgs {
+    /// JSON-RPC URL of L1; more than one for fail-over [key: eth.rpc_url] [env: ETH_RPC_URL].
+    #[arg(long, value_name = "URL", value_parser = UrlParser, value_delimiter = ',')]
+    pub l1_rpc: Vec<RpcUrl>,
+    /// URL of a Beacon API that serves the blobs; more than one are asked in turn [key: rebuild.beacon_url]
+    /// [env: REBUILD_BEACON_URL].
+    #[arg(long, value_name = "URL", value_parser = UrlParser, value_delimiter = ',')]
+    pub beacon: Vec<RpcUrl>,
+    /// Directory of blobs, asked first; keeps what the Beacon APIs give [key: rebuild.archive_path]
+    /// [env: REBUILD_ARCHIVE_PATH].
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
+    /// Engine API URL of the execution client [key: engine.auth_url] [env: ENGINE_API_AUTH_URL].
+    #[arg(long, value_name = "URL", value_parser = UrlParser)]
+    pub auth_url: Option<RpcUrl>,
+    /// Public JSON-RPC URL of the execution client [key: engine.public_url] [env: ENGINE_API_PUBLIC_URL].
+    #[arg(long, value_name = "URL", value_parser = UrlParser)]
+    pub public_url: Option<RpcUrl>,
+    /// File with the JWT secret of the Engine API [key: engine.jwt_path] [env: ENGINE_API_JWT_PATH].
+    #[arg(long, value_name = "FILE")]
+    pub jwt: Option<PathBuf>,
+    /// Address of the on-chain proposer [key: committer.on_chain_proposer_address].
+    #[arg(long, value_name = "ADDRESS")]
+    pub proposer: Option<Address>,
+    /// Which commits count: those in `finalized`, `safe` blocks, or this many blocks below the head
+    /// [key: watcher.confirmations].
+    #[arg(long, value_name = "finalized|safe|N")]
+    pub up_to: Option<String>,
+    /// Stop after this batch.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "follow")]
+    pub last_batch: Option<u64>,
+    /// Go on for ever: keep the client at what L1 has committed.
+    #[arg(long)]
+    pub follow: bool,
+}
+
+impl RebuildArgs {
+    /// The keys that the flags set.
+    #[must_use]
+    pub fn overrides(&self) -> Vec<(String, String)> {
+        let url = |url: &Option<RpcUrl>| url.as_ref().map(|url| url.expose().to_owned());
+        overrides([
+            ("eth.rpc_url", joined(&self.l1_rpc)),
+            ("rebuild.beacon_url", joined(&self.beacon)),
+            ("rebuild.archive_path", self.archive.as_ref().map(|path| path.display().to_string())),
+            ("engine.auth_url", url(&self.auth_url)),
+            ("engine.public_url", url(&self.public_url)),
+            ("engine.jwt_path", self.jwt.as_ref().map(|path| path.display().to_string())),
+            ("committer.on_chain_proposer_address", self.proposer.map(|address| address.to_string())),
+            ("watcher.confirmations", self.up_to.clone()),
         ])
     }
 }

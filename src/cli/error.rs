@@ -23,6 +23,9 @@ pub enum CliError {
     /// The repair failed.
     #[error("{0}")]
     Repair(#[from] crate::repair::RepairError),
+    /// The rebuild failed.
+    #[error("{0}")]
+    Rebuild(#[from] crate::rebuild::RebuildError),
     /// The deployment failed.
     #[error("{0}")]
     Deploy(#[from] DeployError),

@@ -1,8 +1,9 @@
-//! The command line: `ensemble run | repair | deploy | prover | config | status | deposit | withdraw | claim`.
+//! The command line: `ensemble run | repair | rebuild | deploy | prover | config | status | deposit | withdraw | claim`.
 
 pub mod args;
 pub mod config_cmd;
 mod error;
+mod rebuild;
 mod repair;
 mod run;
 mod status;
@@ -41,6 +42,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Run(args) => run::run(&global.load_options(args.overrides())).await,
         Command::Repair(args) => repair::repair(&args, &global.load_options(args.overrides())).await,
+        Command::Rebuild(args) => rebuild::rebuild(&args, &global.load_options(args.overrides())).await,
         Command::Deploy(args) => run::deploy(&args, &global.load_options(args.overrides())).await,
         Command::Prover(args) => run::prover(&global.load_options(args.overrides())).await,
         Command::Config(args) => {

@@ -123,6 +123,20 @@ impl Config {
         Ok((config, needed))
     }
 
+    /// Loads the configuration for `ensemble rebuild`, and the address of the on-chain proposer, which it cannot do
+    /// without.
+    ///
+    /// # Errors
+    /// All mistakes and all missing keys at once.
+    pub fn load_for_rebuild(options: &LoadOptions) -> Result<(Self, Address), ConfigErrors> {
+        let (config, mut problems) = Self::read(options);
+        let missing = missing(&SEQUENCER, Use::Rebuild, &config.shown(), &config.origins);
+        problems.extend(missing.clone());
+        ConfigErrors::check(problems)?;
+        let proposer = settle(missing, config.committer.on_chain_proposer_address)?;
+        Ok((config, proposer))
+    }
+
     /// What `ensemble run` cannot do without.
     ///
     /// # Errors

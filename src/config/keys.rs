@@ -151,7 +151,7 @@ section! {
         range [100, 86_400_000, "each commit is an L1 transaction"];
     /// Address of the on-chain proposer contract.
     on_chain_proposer_address: Option<Address> = None, like "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
-        needed [Run];
+        needed [Run, Rebuild];
     /// Least fee in wei to offer per blob gas.
     arbitrary_base_blob_gas_price: u64 = 1_000_000_000, like "1000000000";
     /// Where the data of a batch is published: `blob` (EIP-4844) or `none` (validium). The contracts are deployed
@@ -255,6 +255,18 @@ section! {
 }
 
 section! {
+    /// Rebuilding the L2 from L1 alone (`ensemble rebuild`).
+    RebuildConfig, REBUILD = "rebuild", variables ["REBUILD"];
+
+    /// URLs of Beacon APIs which serve blobs, a list or separated by commas. They are asked in this order.
+    beacon_url: Vec<RpcUrl> = Vec::new(), like "http://localhost:5052";
+    /// Directory of blobs. It is asked before the Beacon APIs, and keeps what they give.
+    archive_path: Option<PathBuf> = None, like "./blobs";
+    /// Milliseconds between two looks at L1 with `--follow`.
+    check_interval_ms: u64 = 2_000, like "2000", range [100, 86_400_000, "each look is a request to L1"];
+}
+
+section! {
     /// The prover client. It has a file of its own, in which the section's header may be left out.
     ProverClientConfig, PROVER_CLIENT = "prover_client", variables ["PROVER_CLIENT"];
 
@@ -302,6 +314,7 @@ pub(super) static SEQUENCER: Schema = Schema {
         &L2,
         &STORE,
         &ADMIN,
+        &REBUILD,
     ],
 };
 

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::env_file;
 use super::keys::{
     AdminConfig, CommitterConfig, DeployerConfig, EngineConfig, EthConfig, L2Config, PROVER, ProposerConfig,
-    ProverClientConfig, ProverServerConfig, SEQUENCER, StoreConfig, WatcherConfig, WitnessConfig,
+    ProverClientConfig, ProverServerConfig, RebuildConfig, SEQUENCER, StoreConfig, WatcherConfig,
+    WitnessConfig,
 };
 use super::problem::{ConfigErrors, Problem, Source};
 use super::raw::Raw;
@@ -127,6 +128,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[admin]`
     pub admin: AdminConfig,
+    /// `[rebuild]`
+    pub rebuild: RebuildConfig,
     pub(super) origins: Origins,
 }
 
@@ -156,6 +159,7 @@ impl Config {
             l2: Filled::from_resolved(&resolved),
             store: Filled::from_resolved(&resolved),
             admin: Filled::from_resolved(&resolved),
+            rebuild: Filled::from_resolved(&resolved),
             origins,
         };
         problems.extend(config.relations());
@@ -176,6 +180,7 @@ impl Config {
         shown.extend(self.l2.shown());
         shown.extend(self.store.shown());
         shown.extend(self.admin.shown());
+        shown.extend(self.rebuild.shown());
         shown
     }
 

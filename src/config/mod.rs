@@ -32,7 +32,7 @@ pub use check::{
 pub use env_file::{EnvFileError, update_env_file, write_private_file};
 pub use keys::{
     AdminConfig, CommitterConfig, DeployerConfig, EngineConfig, EthConfig, L2Config, ProposerConfig,
-    ProverClientConfig, ProverServerConfig, StoreConfig, WatcherConfig, WitnessConfig,
+    ProverClientConfig, ProverServerConfig, RebuildConfig, StoreConfig, WatcherConfig, WitnessConfig,
 };
 pub use layers::{Config, LoadOptions, ProverConfig};
 pub use problem::{ConfigErrors, Problem, Source};

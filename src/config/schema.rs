@@ -13,6 +13,8 @@ pub(super) enum Use {
     Deploy,
     /// `ensemble prover`.
     Prover,
+    /// `ensemble rebuild`.
+    Rebuild,
 }
 
 impl Use {
@@ -21,6 +23,7 @@ impl Use {
             Self::Run => "run",
             Self::Deploy => "deploy",
             Self::Prover => "prover",
+            Self::Rebuild => "rebuild",
         }
     }
 }

@@ -265,6 +265,17 @@ pub async fn l2_facts(
     Ok(L2Facts { chain_id, genesis_hash: genesis.hash, genesis_state_root: genesis.state_root, chain_config })
 }
 
+/// The chain id of L1, if it is the one configured.
+pub(crate) async fn l1_chain(config: &Config, l1: &Arc<dyn L1Client>) -> Result<u64, StartError> {
+    let actual = wait_for("L1", async || l1.chain_id().await).await?;
+    match config.eth.chain_id {
+        Some(expected) if expected != actual => {
+            Err(StartError::WrongChain { which: "L1", actual, expected, key: "eth.chain_id and eth.rpc_url" })
+        }
+        Some(_) | None => Ok(actual),
+    }
+}
+
 /// Asks both chains who they are and compares them with the configuration and the contracts.
 pub(crate) async fn chain_facts(
     config: &Config,
@@ -273,17 +284,7 @@ pub(crate) async fn chain_facts(
     l1: &Arc<dyn L1Client>,
     engine: &Arc<dyn ExecutionClient>,
 ) -> Result<ChainFacts, StartError> {
-    let l1_chain_id = wait_for("L1", async || l1.chain_id().await).await?;
-    if let Some(expected) = config.eth.chain_id
-        && expected != l1_chain_id
-    {
-        return Err(StartError::WrongChain {
-            which: "L1",
-            actual: l1_chain_id,
-            expected,
-            key: "eth.chain_id and eth.rpc_url",
-        });
-    }
+    let l1_chain_id = l1_chain(config, l1).await?;
     for (address, key) in
         [(proposer, "committer.on_chain_proposer_address"), (bridge, "watcher.bridge_address")]
     {

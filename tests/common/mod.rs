@@ -725,21 +725,33 @@ impl World {
         Books { deposits: deposits.len() as u64, committed, verified, head }
     }
 
-    /// SEQ-INV-10: rebuilds the L2 in an empty node from what L1 and its blobs hold, and gives the head reached.
-    pub(crate) async fn rebuild(&self) -> u64 {
+    /// Where L1's blobs are served.
+    pub(crate) fn beacon_url(&self) -> String {
         let L1::Dev { config, .. } = &self.l1 else { panic!("only the development L1 keeps blobs") };
-        let l1 = self.dev_l1();
+        format!("http://{}", config.beacon_addr)
+    }
+
+    /// Another L2 node with the same genesis and nothing else, and the configuration for it.
+    pub(crate) async fn empty_node(&self, label: &str) -> (NodeHandle, Config) {
         let node = EmbeddedNode::start(NodeConfig {
             http_addr: local(0),
             auth_addr: local(0),
-            label: "rebuilt".to_owned(),
+            label: label.to_owned(),
             ..self.l2_config.clone()
         })
         .await
         .unwrap();
-        let mut engine = self.config.clone();
-        engine.engine.auth_url = url(&node.auth_url());
-        engine.engine.public_url = Some(url(&node.http_url()));
+        let mut config = self.config.clone();
+        config.engine.auth_url = url(&node.auth_url());
+        config.engine.public_url = Some(url(&node.http_url()));
+        (node, config)
+    }
+
+    /// SEQ-INV-10: rebuilds the L2 in an empty node from what L1 and its blobs hold, and gives the head reached.
+    pub(crate) async fn rebuild(&self) -> u64 {
+        let L1::Dev { config, .. } = &self.l1 else { panic!("only the development L1 keeps blobs") };
+        let l1 = self.dev_l1();
+        let (node, engine) = self.empty_node("rebuilt").await;
         let engine: Arc<dyn ExecutionClient> = ensemble::execution_client(&engine).unwrap();
         let facts = ensemble::l2_facts(&self.config, &engine, false).await.unwrap();
         let deployment = self.deployment();

@@ -185,6 +185,7 @@ impl MockL1 {
             timestamp: 1_700_000_000,
             base_fee_per_gas: GWEI,
             gas_limit: 60_000_000,
+            parent_beacon_block_root: None,
         };
         let state = State {
             chain_id,
@@ -438,6 +439,7 @@ impl State {
             timestamp: parent.timestamp + SLOT,
             base_fee_per_gas: self.base_fee,
             gas_limit: parent.gas_limit,
+            parent_beacon_block_root: Some(parent.hash),
         };
         let mut mined = MinedBlock { block, txs: Vec::new(), logs: Vec::new() };
         for (address, topics, data) in std::mem::take(&mut self.scripted_logs) {

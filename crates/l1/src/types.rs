@@ -46,6 +46,9 @@ pub struct L1Block {
     pub base_fee_per_gas: u128,
     /// Gas limit.
     pub gas_limit: u64,
+    /// Root of the beacon block before (EIP-4788); absent before Cancun.
+    #[serde(default)]
+    pub parent_beacon_block_root: Option<B256>,
 }
 
 /// Which logs to fetch. Both ends of the range are included.

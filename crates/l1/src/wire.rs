@@ -17,6 +17,8 @@ pub(crate) struct WireBlock {
     timestamp: U64,
     base_fee_per_gas: Option<U128>,
     gas_limit: U64,
+    #[serde(default)]
+    parent_beacon_block_root: Option<B256>,
 }
 
 impl WireBlock {
@@ -31,6 +33,7 @@ impl WireBlock {
                 .ok_or("the block has no base fee: the chain is not past London (EIP-1559)")?
                 .to(),
             gas_limit: self.gas_limit.to(),
+            parent_beacon_block_root: self.parent_beacon_block_root,
         })
     }
 }
