@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use ensemble_batch::blob;
 use ensemble_l1::{
-    FeePolicy, L1Error, Sidecar, SidecarVersion, TxManagerConfig, Wallet,
+    FeePolicy, L1Client as _, L1Error, Sidecar, SidecarVersion, TxManagerConfig, Wallet,
     mock::{Method, MockEffects},
 };
 use ensemble_messages::{
@@ -301,6 +301,104 @@ async fn a_reorg_does_not_make_a_second_transaction() {
     assert_eq!(accepted.len(), 2);
     assert_eq!(accepted[0], accepted[1]);
     assert_eq!(told.transaction, bed.l1.mined()[0].hash);
+    sending.run.stop().await;
+}
+
+/// Confirms the commit of batch 1, takes its block away by a reorg deeper than the confirmations, and empties the pool.
+async fn confirmed_and_gone(bed: &Bed, sending: &mut Sending) {
+    sending.ask(&commit(1)).await;
+    until("in the pool", || async { bed.l1.pending().len() == 1 }).await;
+    bed.l1.mine();
+    next(&mut sending.confirmed).await;
+    bed.l1.reorg(1);
+    bed.l1.drop_pending();
+    bed.l1.mine_empty();
+    bed.l1.mine_empty();
+}
+
+/// SEQ-INV-4, SEQ-INV-5: a commit that was confirmed and is lost to a deep reorg goes out again with its old nonce and its
+/// old bytes, by the same instance or by another.
+#[actix::test]
+async fn a_deep_reorg_sends_the_same_bytes_again() {
+    for (name, restart) in [("sender-deep-reorg", false), ("sender-deep-reorg-restart", true)] {
+        let bed = Bed::new().await;
+        let mut sending = start(&bed, name).await;
+        confirmed_and_gone(&bed, &mut sending).await;
+        // As the committer does.
+        bed.store().fail_intent(&commit(1).id, "L1 no longer has it").await.unwrap();
+        if restart {
+            sending.run.restart().await;
+        }
+        assert_eq!(sending.ask(&commit(1)).await, SendReply::Accepted);
+        until("back in the pool", || async { bed.l1.pending().len() == 1 }).await;
+        let accepted = bed.l1.accepted();
+        assert_eq!(accepted, [accepted[0].clone(), accepted[0].clone()], "{name}");
+        // It is of the present try, and so survives what comes.
+        assert_eq!(bed.store().signed_of(&commit(1).id).await.unwrap().len(), 1, "{name}");
+        bed.l1.mine();
+        assert_eq!(next(&mut sending.confirmed).await.transaction, keccak256(&accepted[0]), "{name}");
+        assert!(sending.failed.try_recv().is_err(), "{name}");
+        sending.run.stop().await;
+    }
+}
+
+/// SEQ-INV-5: when a deep reorg brings our own earlier transaction back at a nonce that another one has by then, the key
+/// is not called stolen: nothing fails, and each effect is there once. A new instance knows it as well.
+#[actix::test]
+async fn our_own_earlier_transaction_is_not_foreign() {
+    for (name, restart) in [("sender-own-past", false), ("sender-own-past-restart", true)] {
+        let bed = Bed::new().await;
+        let mut sending = start(&bed, name).await;
+        confirmed_and_gone(&bed, &mut sending).await;
+        sending.ask(&commit(2)).await;
+        until("the other in the pool", || async { bed.l1.pending().len() == 1 }).await;
+        if restart {
+            sending.run.restart().await;
+        }
+        // The first one comes back, by another node.
+        bed.l1.drop_pending();
+        let first = bed.l1.accepted()[0].clone();
+        bed.l1.send_raw_transaction(&first).await.unwrap();
+        bed.l1.mine();
+        until("the other again", || async { bed.l1.pending().len() == 1 }).await;
+        bed.l1.mine();
+        assert_eq!(next(&mut sending.confirmed).await.id, commit(2).id, "{name}");
+        assert!(sending.failed.try_recv().is_err(), "{name}: no false alarm");
+        let mined: Vec<_> = bed.l1.mined().iter().map(|tx| (tx.nonce, tx.data.clone())).collect();
+        assert_eq!(mined, [(0, commit(1).data), (1, commit(2).data)], "{name}");
+        assert!(is_confirmed(&bed, &commit(1)).await && is_confirmed(&bed, &commit(2)).await, "{name}");
+        sending.run.stop().await;
+    }
+}
+
+/// SEQ-INV-5: as above, while the first commit was asked for again and got another nonce. Its earlier transaction has
+/// the effect, so the later one reverts: the commit is confirmed all the same.
+#[actix::test]
+async fn an_earlier_transaction_counts_for_its_intent() {
+    let bed = Bed::new().await;
+    let mut sending = start(&bed, "sender-past-counts").await;
+    confirmed_and_gone(&bed, &mut sending).await;
+    sending.ask(&commit(2)).await;
+    until("the other in the pool", || async { bed.l1.pending().len() == 1 }).await;
+    bed.store().fail_intent(&commit(1).id, "L1 no longer has it").await.unwrap();
+    sending.ask(&commit(1)).await;
+    until("both in the pool", || async { bed.l1.pending().len() == 2 }).await;
+    let accepted = bed.l1.accepted();
+    bed.l1.on_transaction(|tx| match (tx.nonce, &tx.data) {
+        (1, data) if *data == commit(1).data => MockEffects::reverted(),
+        _ => MockEffects::default(),
+    });
+    bed.l1.drop_pending();
+    for raw in [&accepted[0], &accepted[2]] {
+        bed.l1.send_raw_transaction(raw).await.unwrap();
+    }
+    bed.l1.mine();
+    let told = next(&mut sending.confirmed).await;
+    assert_eq!((told.id, told.transaction), (commit(1).id, keccak256(&accepted[0])));
+    until("the other again", || async { bed.l1.pending().len() == 1 }).await;
+    bed.l1.mine();
+    assert_eq!(next(&mut sending.confirmed).await.id, commit(2).id);
+    assert!(sending.failed.try_recv().is_err());
     sending.run.stop().await;
 }
 

@@ -14,12 +14,12 @@ use ensemble_l1::{
     BlobTx, BlockTag, Eip1559Tx, FeePlan, L1Error, Sidecar, SignedTx, TxManager, TxReceipt, TxType,
     fees::Market,
     tx_manager::{
-        Action, ChainView, FeeDecision, Funds, GasBook, IntentId as ManagedId, Outcome, SignFailure,
+        Action, ChainView, FeeDecision, Funds, GasBook, IntentId as ManagedId, Outcome, PastTx, SignFailure,
         SignedRecord, TrackedTx,
     },
 };
 use ensemble_messages::{IntentId, IntentKind, TxConfirmed, TxFailed, TxIntent};
-use ensemble_store::{SignedTransaction, StoreError};
+use ensemble_store::{PastTransaction, SignedTransaction, StoreError};
 
 use super::{L1SenderConfig, SenderKey};
 use crate::{
@@ -35,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const ACTIONS_PER_STEP: usize = 32;
 /// Simulations in a row that must revert before an unsent intent is given back as failed.
 const REVERTS_TO_FAIL: u32 = 3;
+/// Type of a blob transaction (EIP-4844 `BLOB_TX_TYPE`), its first byte.
+const BLOB_TX: u8 = 3;
 /// A balance that is enough for fewer transactions than this is warned of.
 const LOW_BALANCE: u64 = 20;
 
@@ -135,6 +137,7 @@ impl SenderWorker {
                 );
             }
             manager.recover(tracked).map_err(|e| ActorError::Signing(e.to_string()))?;
+            manager.remember(store.past_signed(key.role).await?.iter().map(past));
             keys.push(KeyState {
                 key: key.clone(),
                 manager,
@@ -329,12 +332,24 @@ impl SenderWorker {
                 signed_at: self.services.clock.unix_ms(),
             })
             .await
-            .map_err(|e| match e {
-                // Somebody else signs with this key: what is in the store counts, not what this instance knows.
-                StoreError::Conflict { .. } => NotSigned::Reset(e),
-                other => retry(other.into()),
-            })?;
+            .map_err(not_stored)?;
         Ok(record)
+    }
+
+    /// Takes what was signed for earlier tries into the present one.
+    async fn adopt(
+        &self,
+        state: &mut KeyState,
+        id: &ManagedId,
+        nonce: u64,
+    ) -> Result<Vec<SignedRecord>, NotSigned> {
+        let intent = self.intent(state, id).await?;
+        let rows = self.services.store.adopt_signed(&intent.id, nonce).await.map_err(not_stored)?;
+        let records = rows.into_iter().filter(|row| row.nonce == nonce).map(record);
+        records.collect::<Result<_, _>>().map_err(|e| match e {
+            ActorError::Store(damage) => NotSigned::Reset(damage),
+            other => retry(other),
+        })
     }
 
     async fn act(&self, state: &mut KeyState, action: Action, view: &ChainView) -> Result<(), ActorError> {
@@ -361,6 +376,20 @@ impl SenderWorker {
                     }
                 }
             }
+            Action::Adopt { intent, nonce } => match self.adopt(state, &intent, nonce).await {
+                Ok(records) => {
+                    tracing::info!(%intent, nonce, count = records.len(), "L1 has lost it: the same bytes again");
+                    state
+                        .manager
+                        .on_adopted(&intent, records)
+                        .map_err(|e| ActorError::Signing(e.to_string()))?;
+                }
+                Err(NotSigned::Reset(error)) => return Err(error.into()),
+                Err(NotSigned::Failure(failure)) => {
+                    tracing::warn!(%intent, nonce, ?failure, "what was signed earlier is not sent");
+                    state.manager.on_sign_failed(&intent, failure, Instant::now());
+                }
+            },
             Action::Broadcast { intent, hash, raw } => {
                 // Whatever goes wrong here may have gone wrong after the node took the transaction.
                 let lost = |e: ActorError| L1Error::Transport {
@@ -420,6 +449,17 @@ impl SenderWorker {
                 state.gas.mined_in_vain(&gas_kind(&intent), outcome.intent().clone());
                 let reason = self.revert_reason(&state.key, &intent).await;
                 self.fail(intent, Some(receipt.transaction_hash), reason).await?;
+            }
+            Outcome::Displaced { nonce, by, .. } => {
+                tracing::info!(intent = %intent.id, nonce, %by, "an earlier transaction of ours has used the nonce");
+                match intent.kind {
+                    IntentKind::UseUpNonce => {
+                        store.fail_intent(&intent.id, &format!("{by} has used the nonce")).await?;
+                    }
+                    IntentKind::CommitBatch { .. } | IntentKind::VerifyBatches { .. } => {
+                        store.retry_intent(&intent.id).await?;
+                    }
+                }
             }
             Outcome::Failed { reason, .. } => self.fail(intent, None, reason.to_string()).await?,
         }
@@ -529,6 +569,24 @@ fn gas_kind(intent: &TxIntent) -> String {
 
 fn retry(error: ActorError) -> NotSigned {
     NotSigned::Failure(SignFailure::Retry { reason: error.to_string() })
+}
+
+fn not_stored(error: StoreError) -> NotSigned {
+    match error {
+        // Somebody else signs with this key: what is in the store counts, not what this instance knows.
+        StoreError::Conflict { .. } => NotSigned::Reset(error),
+        other => retry(other.into()),
+    }
+}
+
+fn past(signed: &PastTransaction) -> PastTx {
+    let blobs = signed.kind == BLOB_TX;
+    PastTx {
+        intent: managed(&signed.intent),
+        hash: signed.hash,
+        nonce: signed.nonce,
+        empty: signed.intent.kind != IntentKind::UseUpNonce && blobs != (signed.intent.blobs > 0),
+    }
 }
 
 fn tx_type(intent: &TxIntent) -> TxType {

@@ -19,7 +19,9 @@ pub use deposits::{Cursor, Unwound};
 pub use error::StoreError;
 #[cfg(feature = "fault-injection")]
 pub use fail_point::FAIL_POINTS;
-pub use intents::{IntentRecord, IntentState, OpenTransactions, SignedTransaction};
+pub use intents::{
+    IntentRecord, IntentState, OpenTransactions, PastTransaction, SIGNED_NONCES_KEPT, SignedTransaction,
+};
 pub use proofs::{LeaseRecord, StoredProof};
 pub use store::{ChainIdentity, Store, StoreLock};
 

@@ -12,10 +12,11 @@ use ensemble_batch::{
 use ensemble_error::{Classify, Severity};
 use ensemble_messages::{BatchProof, IntentId, IntentKind, LeaseId, ProverType, SenderRole, TxIntent};
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 
 use crate::{
-    BatchRecord, BatchStatus, BlockExtras, ChainIdentity, Cursor, IntentState, LeaseRecord,
-    SignedTransaction, Store, StoreError, StoredProof, Unwound,
+    BatchRecord, BatchStatus, BlockExtras, ChainIdentity, Cursor, IntentState, LeaseRecord, PastTransaction,
+    SIGNED_NONCES_KEPT, SignedTransaction, Store, StoreError, StoredProof, Unwound,
 };
 
 /// A store in a folder that goes away with it.
@@ -739,14 +740,15 @@ async fn one_nonce_is_signed_for_one_intent_only() {
     bed.store.insert_signed(&signed(&second, 2, 7)).await.unwrap();
 }
 
-/// A failed intent that is asked for again starts anew: what was signed for the failed try is not mistaken for the
-/// new one.
+/// SEQ-INV-5: a failed intent that is asked for again starts anew. What was signed for the failed try is not mistaken for
+/// the new one, and is not forgotten: a reorg may bring it back.
 #[tokio::test]
 async fn a_failed_intent_starts_anew() {
-    let bed = Bed::new().await;
+    let mut bed = Bed::new().await;
     let i = intent("i", SenderRole::Committer);
     bed.store.put_intent(&i).await.unwrap();
     bed.store.insert_signed(&signed(&i, 1, 5)).await.unwrap();
+    assert!(bed.store.past_signed(SenderRole::Committer).await.unwrap().is_empty(), "it is pending");
     bed.store.fail_intent(&i.id, "reverted: Paused()").await.unwrap();
     let failed = IntentState::Failed { reason: "reverted: Paused()".to_owned() };
     assert_eq!(bed.store.intent(&i.id).await.unwrap().unwrap().state, failed);
@@ -755,8 +757,118 @@ async fn a_failed_intent_starts_anew() {
 
     let changed = TxIntent { data: Bytes::from_static(b"other"), ..i.clone() };
     assert_eq!(bed.store.put_intent(&changed).await.unwrap(), IntentState::Pending);
+    bed.reopen().await;
     assert!(bed.store.signed_of(&i.id).await.unwrap().is_empty());
-    assert_eq!(bed.store.pending_intents(SenderRole::Committer).await.unwrap(), [changed]);
+    assert_eq!(bed.store.open_transactions(SenderRole::Committer).await.unwrap().count, 0);
+    assert_eq!(
+        bed.store.pending_intents(SenderRole::Committer).await.unwrap(),
+        std::slice::from_ref(&changed)
+    );
+    let past = PastTransaction { intent: changed.clone(), hash: word(1), nonce: 17, kind: 2 };
+    assert_eq!(bed.store.past_signed(SenderRole::Committer).await.unwrap(), [past]);
+    assert!(bed.store.past_signed(SenderRole::Prover).await.unwrap().is_empty(), "another key");
+
+    // The nonce of a try that is over is nobody's.
+    let other = intent("other", SenderRole::Committer);
+    bed.store.put_intent(&other).await.unwrap();
+    bed.store.insert_signed(&signed(&other, 2, 6)).await.unwrap();
+    let error = bed.store.adopt_signed(&i.id, 17).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { number: 17, .. }), "{error}");
+    // The nonce of a pending intent was used by another one: its next try begins without it.
+    bed.store.retry_intent(&other.id).await.unwrap();
+    assert!(bed.store.signed_of(&other.id).await.unwrap().is_empty());
+    assert_eq!(bed.store.adopt_signed(&i.id, 17).await.unwrap(), [signed(&i, 1, 5)]);
+    bed.reopen().await;
+    assert_eq!(bed.store.signed_of(&i.id).await.unwrap(), [signed(&i, 1, 5)]);
+    let past = PastTransaction { intent: other, hash: word(2), nonce: 17, kind: 2 };
+    assert_eq!(bed.store.past_signed(SenderRole::Committer).await.unwrap(), [past]);
+    assert!(bed.store.adopt_signed(&i.id, 18).await.unwrap().iter().all(|tx| tx.nonce == 17));
+}
+
+/// SEQ-INV-5: signing the same bytes in another try makes them a transaction of that one.
+#[tokio::test]
+async fn the_same_bytes_belong_to_the_last_try() {
+    let bed = Bed::new().await;
+    let i = intent("i", SenderRole::Committer);
+    bed.store.put_intent(&i).await.unwrap();
+    bed.store.insert_signed(&signed(&i, 1, 5)).await.unwrap();
+    bed.store.fail_intent(&i.id, "rejected").await.unwrap();
+    bed.store.put_intent(&i).await.unwrap();
+    bed.store.insert_signed(&signed(&i, 1, 9)).await.unwrap();
+    assert_eq!(bed.store.signed_of(&i.id).await.unwrap().len(), 1);
+    assert!(bed.store.past_signed(SenderRole::Committer).await.unwrap().is_empty());
+}
+
+/// What is kept of the past is bounded by nonces; what is pending is kept however old it is.
+#[tokio::test]
+async fn the_past_is_bounded() {
+    let bed = Bed::new().await;
+    let old = intent("old", SenderRole::Committer);
+    let other_key = intent("other key", SenderRole::Prover);
+    for (n, i) in [(900, &old), (901, &other_key)] {
+        bed.store.put_intent(i).await.unwrap();
+        bed.store.insert_signed(&SignedTransaction { nonce: 0, ..signed(i, n, 1) }).await.unwrap();
+    }
+    bed.store.confirm_intent(&other_key.id, word(901)).await.unwrap();
+    let last = SIGNED_NONCES_KEPT + 3;
+    for nonce in 1..=last {
+        let i = intent(&format!("{nonce}"), SenderRole::Committer);
+        bed.store.put_intent(&i).await.unwrap();
+        bed.store.insert_signed(&SignedTransaction { nonce, ..signed(&i, nonce, nonce) }).await.unwrap();
+        bed.store.confirm_intent(&i.id, word(nonce)).await.unwrap();
+    }
+    let past = bed.store.past_signed(SenderRole::Committer).await.unwrap();
+    let nonces: Vec<_> = past.iter().map(|tx| tx.nonce).collect();
+    assert_eq!(nonces, (4..=last).collect::<Vec<_>>());
+    let count = |id: String| async { bed.store.signed_of(&IntentId(id)).await.unwrap().len() };
+    assert_eq!((count("3".to_owned()).await, count("4".to_owned()).await), (0, 1));
+    assert_eq!(count("old".to_owned()).await, 1, "pending");
+    assert_eq!(bed.store.past_signed(SenderRole::Prover).await.unwrap().len(), 1);
+}
+
+/// SEQ-INV-5: a file of the first version is brought up to date with what was signed: pending stays pending, and what is
+/// done is known as the past.
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ensemble.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::migrate!("./migrations").run_to(1, &pool).await.unwrap();
+    let (open, done) = (intent("open", SenderRole::Committer), intent("done", SenderRole::Committer));
+    for (seq, (i, state)) in [(&open, "pending"), (&done, "confirmed")].into_iter().enumerate() {
+        let nonce = i64::try_from(seq).unwrap();
+        sqlx::query(
+            "INSERT INTO intents (id, role, intent, state, transaction_hash, seq) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&i.id.0)
+        .bind(i.role.as_str())
+        .bind(serde_json::to_string(i).unwrap())
+        .bind(state)
+        .bind(format!("{:#x}", word(7)))
+        .bind(nonce)
+        .execute(&pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO signed_transactions (hash, intent, nonce, fees, raw, signed_at) VALUES (?, ?, ?, '{}', X'03', 5)",
+        )
+        .bind(format!("{:#x}", word(nonce.unsigned_abs())))
+        .bind(&i.id.0)
+        .bind(nonce)
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    pool.close().await;
+
+    let store = Store::open(&file).await.unwrap();
+    assert_eq!(store.schema_version().await.unwrap(), 2);
+    let kept = store.signed_of(&open.id).await.unwrap();
+    assert_eq!(kept.iter().map(|tx| (tx.hash, tx.nonce)).collect::<Vec<_>>(), [(word(0), 0)]);
+    assert_eq!(store.pending_intents(SenderRole::Committer).await.unwrap(), [open]);
+    let past = PastTransaction { intent: done, hash: word(1), nonce: 1, kind: 3 };
+    assert_eq!(store.past_signed(SenderRole::Committer).await.unwrap(), [past]);
 }
 
 // -------------------------------------------------------------------------------------------------- damaged files
@@ -1118,6 +1230,7 @@ async fn read_all(store: &Store) -> Result<(), StoreError> {
     for role in [SenderRole::Committer, SenderRole::Prover] {
         store.pending_intents(role).await?;
         store.open_transactions(role).await?;
+        store.past_signed(role).await?;
     }
     store.leases().await?;
     Ok(())

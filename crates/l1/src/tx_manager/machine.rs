@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{B256, U256};
 
 use super::{
-    Action, ChainView, FailReason, FeeDecision, IntentId, IntentState, IntentStatus, Outcome, SignFailure,
-    SignedRecord, TrackedTx, TxManagerConfig, TxManagerError,
+    Action, ChainView, FailReason, FeeDecision, IntentId, IntentState, IntentStatus, Outcome, PastTx,
+    SignFailure, SignedRecord, TrackedTx, TxManagerConfig, TxManagerError,
 };
 use crate::{FeePlan, L1Error, TxReceipt, TxType};
 
@@ -27,6 +27,8 @@ pub struct TxManager {
     queue: VecDeque<IntentId>,
     /// Nonces of unfinished intents.
     live: BTreeMap<u64, IntentId>,
+    /// What was signed for intents that have their outcome, by nonce: the last [`TxManager::PAST_NONCES`] of them.
+    past: BTreeMap<u64, Vec<PastTx>>,
     outcomes: VecDeque<Outcome>,
     /// The chain was seen to have used all nonces below this one.
     floor: u64,
@@ -55,6 +57,8 @@ struct Entry {
     last_sent: Option<Instant>,
     check: Check,
     mined: Option<u64>,
+    /// A transaction of an earlier try has had the effect meanwhile, at another nonce.
+    done: Option<TxReceipt>,
     foreign: Option<Foreign>,
     /// The pool said at the last try that it holds a transaction of the other type.
     reserved: bool,
@@ -75,6 +79,7 @@ struct Attempt {
 #[derive(Debug, PartialEq, Eq)]
 enum Busy {
     Sign(TxType),
+    Adopt,
     Broadcast(B256),
     Check,
 }
@@ -108,11 +113,26 @@ impl Entry {
             last_sent: None,
             check: Check::default(),
             mined: None,
+            done: None,
             foreign: None,
             reserved: false,
             reserved_since: None,
             blocked: None,
         }
+    }
+
+    /// Takes up what was signed by an earlier instance or for an earlier try: it may be anywhere by now.
+    fn take_up(&mut self, record: SignedRecord) {
+        if self.attempts.iter().all(|a| a.record.hash != record.hash) {
+            self.attempts.push(Attempt { record, maybe_sent: true, maybe_kept: true });
+        }
+        // Each replacement raises this field, so the order of signing comes back. Those of the other type were signed
+        // last.
+        let own = self.tx_type;
+        self.attempts.sort_by_key(|a| (a.record.tx_type != own, a.record.fees.max_fee_per_gas));
+        self.current = self.newest();
+        self.needs_broadcast = true;
+        self.check.forced = true;
     }
 
     fn of_type(&self, tx_type: TxType) -> impl DoubleEndedIterator<Item = (usize, &Attempt)> {
@@ -158,6 +178,10 @@ impl Entry {
 }
 
 impl TxManager {
+    /// Nonces, counted from the highest one, whose transactions stay known after their outcome. A reorg that frees more
+    /// of them is deeper than L1's finality.
+    pub const PAST_NONCES: usize = 256;
+
     /// A manager without intents.
     #[must_use]
     pub fn new(config: TxManagerConfig) -> Self {
@@ -169,6 +193,7 @@ impl TxManager {
             entries: BTreeMap::new(),
             queue: VecDeque::new(),
             live: BTreeMap::new(),
+            past: BTreeMap::new(),
             outcomes: VecDeque::new(),
             floor: 0,
             floor_block: None,
@@ -196,23 +221,25 @@ impl TxManager {
                 return Err(TxManagerError::TwoNonces { intent, first, second: nonce });
             }
             entry.nonce = Some(nonce);
-            if entry.attempts.iter().all(|a| a.record.hash != record.hash) {
-                entry.attempts.push(Attempt { record, maybe_sent: true, maybe_kept: true });
-            }
+            entry.take_up(record);
             live.insert(nonce, intent);
-        }
-        for entry in entries.values_mut() {
-            // Each replacement raises this field, so the order of signing comes back. Those of the other type were
-            // signed last.
-            let own = entry.tx_type;
-            entry.attempts.sort_by_key(|a| (a.record.tx_type != own, a.record.fees.max_fee_per_gas));
-            entry.current = entry.newest();
-            entry.needs_broadcast = true;
-            entry.check.forced = true;
         }
         let config = self.config;
         *self = Self { entries, live, ..Self::new(config) };
         Ok(())
+    }
+
+    /// Learns what earlier runs signed for intents that have their outcome, and for earlier tries of those that have not.
+    /// Call it after [`Self::recover`].
+    pub fn remember(&mut self, past: impl IntoIterator<Item = PastTx>) {
+        for tx in past {
+            let same_nonce = self.past.entry(tx.nonce).or_default();
+            same_nonce.retain(|known| known.hash != tx.hash);
+            same_nonce.push(tx);
+        }
+        while self.past.len() > Self::PAST_NONCES {
+            self.past.pop_first();
+        }
     }
 
     /// An effect is wanted. `false` when it is tracked already, or the id is reserved ([`IntentId::is_filler`]):
@@ -267,7 +294,8 @@ impl TxManager {
         }
         if entry.check_due(now, view.head, config.receipt_poll) {
             entry.busy = Some(Busy::Check);
-            let hashes = entry.attempts.iter().rev().map(|a| a.record.hash).collect();
+            let past = self.past.get(&nonce).into_iter().flatten().map(|p| p.hash);
+            let hashes = entry.attempts.iter().rev().map(|a| a.record.hash).chain(past).collect();
             return Some(Action::CheckReceipts { intent: id.clone(), hashes });
         }
         // A used nonce is the receipts' business only.
@@ -314,6 +342,15 @@ impl TxManager {
         if view.nonce_latest < self.floor || !self.may_start(now, &id) {
             return None;
         }
+        if let Some(nonce) = self.to_adopt(latest, &id) {
+            self.queue.pop_front();
+            self.live.insert(nonce, id.clone());
+            let entry = self.entries.get_mut(&id)?;
+            entry.nonce = Some(nonce);
+            entry.retry_at = None;
+            entry.busy = Some(Busy::Adopt);
+            return Some(Action::Adopt { intent: id, nonce });
+        }
         let pool = if id.is_filler() && view.nonce_pending <= self.explained(latest) {
             latest
         } else {
@@ -333,6 +370,14 @@ impl TxManager {
         entry.retry_at = None;
         let tx_type = entry.tx_type;
         Some(entry.ask(&id, tx_type, nonce, FeeDecision::Fresh))
+    }
+
+    /// The nonce of an earlier transaction with the effect of this intent, if the chain waits for that nonce again. Any
+    /// other nonce would make two transactions with one effect.
+    fn to_adopt(&self, latest: u64, id: &IntentId) -> Option<u64> {
+        let free = self.past.range(latest..).filter(|(nonce, _)| !self.live.contains_key(nonce));
+        let mut has_effect = free.filter(|(_, txs)| txs.iter().any(|tx| tx.intent == *id && !tx.empty));
+        has_effect.next().map(|(nonce, _)| *nonce)
     }
 
     /// Whether the first intent of the queue may get a nonce now.
@@ -484,13 +529,45 @@ impl TxManager {
         Ok(())
     }
 
+    /// What was signed for earlier tries, as asked for by [`Action::Adopt`], now belongs to the present one. When there is
+    /// nothing of it any more, the intent is signed anew.
+    ///
+    /// # Errors
+    /// [`TxManagerError`] when it is not what was asked for; the request stays open.
+    pub fn on_adopted(
+        &mut self,
+        intent: &IntentId,
+        records: Vec<SignedRecord>,
+    ) -> Result<(), TxManagerError> {
+        let not_asked = || TxManagerError::NotSigning { intent: intent.clone() };
+        let entry = self.entries.get_mut(intent).filter(|e| e.busy == Some(Busy::Adopt));
+        let entry = entry.ok_or_else(not_asked)?;
+        let expected = entry.nonce.ok_or_else(not_asked)?;
+        if let Some(other) = records.iter().find(|r| r.nonce != expected) {
+            return Err(TxManagerError::WrongNonce { intent: intent.clone(), expected, got: other.nonce });
+        }
+        entry.busy = None;
+        for record in records {
+            entry.take_up(record);
+        }
+        // The effect is wanted, not the place.
+        entry.current = entry.newest_of(entry.tx_type).unwrap_or(entry.current);
+        if entry.attempts.is_empty() {
+            entry.nonce = None;
+            self.live.remove(&expected);
+            self.queue.push_front(intent.clone());
+        }
+        if let Some(past) = self.past.get_mut(&expected) {
+            past.retain(|tx| tx.intent != *intent);
+        }
+        Ok(())
+    }
+
     /// Nothing was signed. An intent that has no transaction yet gives its nonce back and waits (or ends, when the
     /// failure is permanent); one that has keeps them and sends the last bytes again.
     pub fn on_sign_failed(&mut self, intent: &IntentId, failure: SignFailure, now: Instant) {
-        let Some(entry) = self.entries.get_mut(intent).filter(|e| matches!(e.busy, Some(Busy::Sign(_))))
-        else {
-            return;
-        };
+        let asked = |e: &&mut Entry| matches!(e.busy, Some(Busy::Sign(_) | Busy::Adopt));
+        let Some(entry) = self.entries.get_mut(intent).filter(asked) else { return };
         let (reason, permanent) = match failure {
             SignFailure::Retry { reason } => (Some(reason), false),
             SignFailure::Wait => (None, false),
@@ -631,17 +708,31 @@ impl TxManager {
             entry.failures = 0;
             entry.blocked = None;
             if receipt.confirmations(view.head) >= confirmations {
-                let (intent, receipt) = (intent.clone(), receipt.clone());
+                let (intent, receipt, done) = (intent.clone(), receipt.clone(), entry.done.take());
                 self.finish(&intent, Some(nonce));
-                if self.floor <= nonce {
-                    self.floor = nonce.saturating_add(1);
-                    self.floor_block = Some((receipt.block_number, receipt.block_hash));
-                }
-                self.outcomes.push_back(match (emptied, receipt.status) {
-                    (true, _) => Outcome::Failed { intent, reason: FailReason::PoolConflict { nonce } },
-                    (false, true) => Outcome::Confirmed { intent, receipt },
-                    (false, false) => Outcome::Reverted { intent, receipt },
+                self.used_up(nonce, Some((receipt.block_number, receipt.block_hash)));
+                self.outcomes.push_back(match (emptied, receipt.status, done) {
+                    (false, true, _) => Outcome::Confirmed { intent, receipt },
+                    (_, _, Some(receipt)) => Outcome::Confirmed { intent, receipt },
+                    (true, _, None) => Outcome::Failed { intent, reason: FailReason::PoolConflict { nonce } },
+                    (false, false, None) => Outcome::Reverted { intent, receipt },
                 });
+            }
+            return;
+        }
+        let past = self.past.get(&nonce).into_iter().flatten();
+        let earlier =
+            past.filter_map(|tx| Some((receipts.iter().find(|r| r.transaction_hash == tx.hash)?, tx)));
+        if let Some((receipt, tx)) = earlier.max_by_key(|(r, _)| r.block_number) {
+            entry.mined = None;
+            entry.foreign = None;
+            entry.needs_broadcast = false;
+            entry.bump_wanted = false;
+            entry.retry_at = None;
+            entry.blocked = None;
+            if receipt.confirmations(view.head) >= confirmations {
+                let (receipt, tx) = (receipt.clone(), tx.clone());
+                self.displaced(intent.clone(), nonce, receipt, tx);
             }
             return;
         }
@@ -662,12 +753,35 @@ impl TxManager {
             && view.head >= foreign.since_head.saturating_add(confirmations - 1)
         {
             self.finish(intent, Some(nonce));
-            if self.floor <= nonce {
-                self.floor = nonce.saturating_add(1);
-                self.floor_block = None;
-            }
+            self.used_up(nonce, None);
             let reason = FailReason::ForeignNonce { nonce };
             self.outcomes.push_back(Outcome::Failed { intent: intent.clone(), reason });
+        }
+    }
+
+    /// A transaction that was signed earlier has used the nonce of an intent for good.
+    fn displaced(&mut self, intent: IntentId, nonce: u64, receipt: TxReceipt, tx: PastTx) {
+        let done = self.entries.get_mut(&intent).and_then(|e| e.done.take());
+        self.finish(&intent, Some(nonce));
+        self.used_up(nonce, Some((receipt.block_number, receipt.block_hash)));
+        let effect = receipt.status && !tx.empty;
+        if let Some(receipt) = done {
+            self.outcomes.push_back(Outcome::Confirmed { intent, receipt });
+        } else if effect && tx.intent == intent {
+            self.outcomes.push_back(Outcome::Confirmed { intent, receipt });
+            return;
+        } else {
+            self.outcomes.push_back(Outcome::Displaced { intent, nonce, by: tx.intent.clone() });
+        }
+        // Its own intent may be wanted again, and on its way with another nonce.
+        match self.entries.get_mut(&tx.intent).filter(|_| effect) {
+            Some(entry) if entry.nonce.is_some() => entry.done = Some(receipt),
+            Some(_) => {
+                self.queue.retain(|id| *id != tx.intent);
+                self.entries.remove(&tx.intent);
+                self.outcomes.push_back(Outcome::Confirmed { intent: tx.intent, receipt });
+            }
+            None => {}
         }
     }
 
@@ -723,9 +837,24 @@ impl TxManager {
     }
 
     fn finish(&mut self, intent: &IntentId, nonce: Option<u64>) {
-        self.entries.remove(intent);
+        let Some(entry) = self.entries.remove(intent) else { return };
         if let Some(nonce) = nonce {
             self.live.remove(&nonce);
+        }
+        let kept = entry.attempts.into_iter().filter(|a| a.maybe_kept).map(|a| PastTx {
+            intent: intent.clone(),
+            hash: a.record.hash,
+            nonce: a.record.nonce,
+            empty: !intent.is_filler() && a.record.tx_type != entry.tx_type,
+        });
+        self.remember(kept);
+    }
+
+    /// The chain has used this nonce, in this block (height and hash) if that is known.
+    fn used_up(&mut self, nonce: u64, block: Option<(u64, B256)>) {
+        if self.floor <= nonce {
+            self.floor = nonce.saturating_add(1);
+            self.floor_block = block;
         }
     }
 }

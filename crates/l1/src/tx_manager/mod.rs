@@ -4,7 +4,7 @@
 //! An *intent* is an effect wanted on L1; it gets one nonce and keeps it, however often its transaction is replaced.
 //!
 //! ```text
-//!              on_intent               Sign{Fresh}              on_signed
+//!              on_intent          Sign{Fresh} or Adopt     on_signed, on_adopted
 //!   (nothing) ──────────▶ queued ─────────────────▶ signing ───────────────▶ pending ◀───────────────────┐
 //!                           ▲                          │                      │ │ │                      │
 //!                           └── on_sign_failed ────────┤     Broadcast ◀──────┘ │ └─▶ Sign{Bump} ────────┤
@@ -31,7 +31,13 @@
 //!   confirmations, or by another transaction that used its nonce with as many;
 //! - the owner persists a signed transaction *before* [`TxManager::on_signed`], so that after a restart
 //!   [`TxManager::recover`] sends the same bytes again and no second nonce is signed for the intent;
-//! - intents get their nonces in the order in which they came.
+//! - intents get their nonces in the order in which they came;
+//! - what was signed for an intent that has its outcome stays known for [`TxManager::PAST_NONCES`] nonces, so that it is
+//!   never taken for somebody else's when a reorg frees its nonce and it is mined again.
+//!
+//! After a reorg deeper than the confirmations, an intent that is wanted again takes back its old nonce and its old bytes
+//! ([`Action::Adopt`]) while that nonce is free. When another intent has the nonce by then and the old transaction wins,
+//! that intent is [`Outcome::Displaced`] and gets another nonce; and the old one counts for the intent it was signed for.
 //!
 //! A nonce gap below a pending transaction (another user of the key had the nonce and vanished from the pool) is
 //! closed by a *filler*, an empty transfer to oneself: [`IntentId::is_filler`].
@@ -195,6 +201,19 @@ pub struct TrackedTx {
     pub record: SignedRecord,
 }
 
+/// A transaction of an earlier try, or of an intent that has its outcome. Only a reorg can make it be mined again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastTx {
+    /// The intent it was signed for.
+    pub intent: IntentId,
+    /// Transaction hash.
+    pub hash: B256,
+    /// Nonce.
+    pub nonce: u64,
+    /// It only cleared the place in the pool ([`Action::Sign`]): it does not have the intent's effect.
+    pub empty: bool,
+}
+
 /// Where the fees of a transaction to sign come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeeDecision {
@@ -224,6 +243,15 @@ pub enum Action {
         /// Not the intent's transaction, but an empty one to oneself (no value, no data; with one blob when the
         /// type wants it) that uses up the nonce.
         empty: bool,
+    },
+    /// What was signed for earlier tries of the intent with this nonce is to be sent again, for the chain has lost it:
+    /// *store that it belongs to the present try*, then report [`TxManager::on_adopted`], or
+    /// [`TxManager::on_sign_failed`].
+    Adopt {
+        /// The intent.
+        intent: IntentId,
+        /// The nonce.
+        nonce: u64,
     },
     /// Send these bytes, then report [`TxManager::on_broadcast_result`].
     Broadcast {
@@ -255,6 +283,9 @@ impl fmt::Debug for Action {
                 .field("fees", fees)
                 .field("empty", empty)
                 .finish(),
+            Self::Adopt { intent, nonce } => {
+                f.debug_struct("Adopt").field("intent", intent).field("nonce", nonce).finish()
+            }
             // Blobs would fill the log.
             Self::Broadcast { intent, hash, raw } => f
                 .debug_struct("Broadcast")
@@ -291,7 +322,7 @@ pub enum SignFailure {
     },
 }
 
-/// How an intent ended. It is forgotten then: the owner may delete its stored transactions.
+/// How an intent ended. The owner keeps its stored transactions for [`TxManager::PAST_NONCES`] nonces more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Mined, succeeded, and has its confirmations.
@@ -308,6 +339,16 @@ pub enum Outcome {
         /// Receipt of the transaction that was mined.
         receipt: TxReceipt,
     },
+    /// Its nonce was used by a transaction that was signed earlier and came back with a reorg. Nothing is wrong:
+    /// begin another try and tell [`TxManager::on_intent`] again. A filler has done its work.
+    Displaced {
+        /// The intent.
+        intent: IntentId,
+        /// The nonce.
+        nonce: u64,
+        /// The intent that the other transaction was signed for.
+        by: IntentId,
+    },
     /// Nothing of it is or can get on L1.
     Failed {
         /// The intent.
@@ -322,9 +363,10 @@ impl Outcome {
     #[must_use]
     pub fn intent(&self) -> &IntentId {
         match self {
-            Self::Confirmed { intent, .. } | Self::Reverted { intent, .. } | Self::Failed { intent, .. } => {
-                intent
-            }
+            Self::Confirmed { intent, .. }
+            | Self::Reverted { intent, .. }
+            | Self::Displaced { intent, .. }
+            | Self::Failed { intent, .. } => intent,
         }
     }
 }

@@ -526,6 +526,151 @@ fn a_reorg_below_the_confirmed_gives_the_nonce_back() {
     bench.sign("b", 7, 1000);
 }
 
+/// An intent that was confirmed at nonce 7 in block 101, and a reorg that has taken that block away.
+fn confirmed_and_gone(config: TxManagerConfig) -> (Bench, SignedRecord) {
+    let (mut bench, first) = Bench::pending(TxManagerConfig { confirmations: 1, ..config });
+    bench.view = ChainView { head: 101, nonce_latest: 8, nonce_pending: 8 };
+    bench.check("a", &[first.hash], &[receipt(first.hash, 101, true)]);
+    assert!(matches!(bench.manager.next_outcome(), Some(Outcome::Confirmed { .. })));
+    bench.view = ChainView { head: 102, nonce_latest: 7, nonce_pending: 7 };
+    bench.manager.on_block_gone();
+    (bench, first)
+}
+
+/// SEQ-INV-4, SEQ-INV-5: a confirmed intent that a deep reorg has undone is the same transaction again, and no second one.
+#[test]
+fn a_deep_reorg_brings_the_same_bytes_again() {
+    let (mut bench, first) = confirmed_and_gone(config());
+    assert!(bench.manager.on_intent("a".into(), TxType::Eip1559));
+    assert_eq!(bench.next(), Some(Action::Adopt { intent: "a".into(), nonce: 7 }));
+    assert_eq!(bench.next(), None, "until it is stored");
+    bench.manager.on_sign_failed(&"a".into(), SignFailure::Retry { reason: "store".into() }, bench.now);
+    bench.wait(1);
+    assert_eq!(bench.next(), Some(Action::Adopt { intent: "a".into(), nonce: 7 }));
+    let error = bench.manager.on_adopted(&"a".into(), vec![record("a", 8, 1000)]).unwrap_err();
+    assert_eq!(error, TxManagerError::WrongNonce { intent: "a".into(), expected: 7, got: 8 });
+    bench.manager.on_adopted(&"a".into(), vec![first.clone()]).unwrap();
+    let error = bench.manager.on_adopted(&"a".into(), vec![first.clone()]).unwrap_err();
+    assert_eq!(error, TxManagerError::NotSigning { intent: "a".into() });
+    bench.check("a", &[first.hash], &[]);
+    bench.broadcast("a", &first, Ok(()));
+    bench.view = ChainView { head: 103, nonce_latest: 8, nonce_pending: 8 };
+    bench.check("a", &[first.hash], &[receipt(first.hash, 103, true)]);
+    let confirmed = Outcome::Confirmed { intent: "a".into(), receipt: receipt(first.hash, 103, true) };
+    assert_eq!(bench.manager.next_outcome(), Some(confirmed));
+}
+
+/// What is not kept any more cannot be sent again: the intent is signed anew, at the nonce that waits.
+#[test]
+fn nothing_to_adopt_is_signed_anew() {
+    let (mut bench, _) = confirmed_and_gone(config());
+    bench.manager.on_intent("a".into(), TxType::Eip1559);
+    assert_eq!(bench.next(), Some(Action::Adopt { intent: "a".into(), nonce: 7 }));
+    bench.manager.on_adopted(&"a".into(), Vec::new()).unwrap();
+    bench.sign("a", 7, 2000);
+}
+
+/// What only cleared the place in the pool has no effect: it is nothing to begin again with.
+#[test]
+fn an_empty_transaction_is_not_adopted() {
+    let mut bench = Bench::new(config());
+    let past = |empty, n| PastTx { intent: "a".into(), hash: B256::repeat_byte(n), nonce: 7, empty };
+    bench.manager.remember([past(true, 1)]);
+    bench.manager.on_intent("a".into(), TxType::Eip1559);
+    bench.sign("a", 7, 1000);
+    let mut bench = Bench::new(config());
+    bench.manager.remember([past(true, 1), past(false, 2)]);
+    bench.manager.on_intent("a".into(), TxType::Eip1559);
+    assert_eq!(bench.next(), Some(Action::Adopt { intent: "a".into(), nonce: 7 }));
+}
+
+/// SEQ-INV-5: our own earlier transaction that a reorg brings back is no use of our key by somebody else. Whoever had its
+/// nonce meanwhile gets another one; a new process knows it too.
+#[test]
+fn an_earlier_transaction_of_ours_is_not_foreign() {
+    for new_process in [false, true] {
+        let (mut bench, first) = confirmed_and_gone(config());
+        if new_process {
+            bench.manager = TxManager::new(TxManagerConfig { confirmations: 1, ..config() });
+            let empty = false;
+            bench.manager.remember([PastTx { intent: "a".into(), hash: first.hash, nonce: 7, empty }]);
+        }
+        bench.manager.on_intent("b".into(), TxType::Eip1559);
+        let b = bench.sign("b", 7, 1000);
+        bench.broadcast("b", &b, Ok(()));
+        bench.view = ChainView { head: 103, nonce_latest: 8, nonce_pending: 8 };
+        bench.check("b", &[b.hash, first.hash], &[receipt(first.hash, 103, true)]);
+        let displaced = Outcome::Displaced { intent: "b".into(), nonce: 7, by: "a".into() };
+        assert_eq!(bench.manager.next_outcome(), Some(displaced));
+        assert!(bench.manager.on_intent("b".into(), TxType::Eip1559));
+        bench.sign("b", 8, 1000);
+        assert_eq!(bench.manager.next_outcome(), None);
+    }
+}
+
+/// The block with the earlier transaction may go again: nothing is decided before it has its confirmations.
+#[test]
+fn an_earlier_transaction_needs_its_confirmations() {
+    let mut bench = Bench::new(config());
+    let old = B256::repeat_byte(1);
+    bench.manager.remember([PastTx { intent: "old".into(), hash: old, nonce: 7, empty: false }]);
+    bench.manager.on_intent("b".into(), TxType::Eip1559);
+    let b = bench.sign("b", 7, 1000);
+    bench.broadcast("b", &b, Ok(()));
+    bench.view = ChainView { head: 101, nonce_latest: 8, nonce_pending: 8 };
+    bench.check("b", &[b.hash, old], &[receipt(old, 101, true)]);
+    assert_eq!(bench.manager.next_outcome(), None);
+    assert_eq!(bench.manager.status()[0].blocked, None, "nothing is wrong");
+    bench.view = ChainView { head: 103, nonce_latest: 8, nonce_pending: 8 };
+    bench.check("b", &[b.hash, old], &[receipt(b.hash, 102, true)]);
+    assert_eq!(bench.manager.next_outcome(), None);
+    bench.view.head = 104;
+    bench.check("b", &[b.hash, old], &[receipt(b.hash, 102, true)]);
+    assert!(matches!(bench.manager.next_outcome(), Some(Outcome::Confirmed { .. })));
+}
+
+/// SEQ-INV-5: the effect of an earlier transaction that comes back counts for its intent, be that still waiting for a
+/// nonce or on its way with another one, where it can only revert.
+#[test]
+fn an_earlier_transaction_counts_for_its_intent() {
+    for max_in_flight in [1, 2] {
+        let (mut bench, first) = confirmed_and_gone(TxManagerConfig { max_in_flight, ..config() });
+        bench.manager.on_intent("b".into(), TxType::Eip1559);
+        let b = bench.sign("b", 7, 1000);
+        bench.broadcast("b", &b, Ok(()));
+        bench.check("b", &[b.hash, first.hash], &[]);
+        bench.manager.on_intent("a".into(), TxType::Eip1559);
+        let again = (max_in_flight == 2).then(|| {
+            let again = bench.sign("a", 8, 1500);
+            bench.broadcast("a", &again, Ok(()));
+            again
+        });
+        bench.view = ChainView { head: 103, nonce_latest: 8, nonce_pending: 8 };
+        bench.check("b", &[b.hash, first.hash], &[receipt(first.hash, 103, true)]);
+        let displaced = Outcome::Displaced { intent: "b".into(), nonce: 7, by: "a".into() };
+        assert_eq!(bench.manager.next_outcome(), Some(displaced));
+        if let Some(again) = again {
+            assert_eq!(bench.manager.next_outcome(), None, "its own nonce has no outcome yet");
+            bench.view = ChainView { head: 104, nonce_latest: 9, nonce_pending: 9 };
+            bench.check("a", &[again.hash], &[receipt(again.hash, 104, false)]);
+        }
+        let confirmed = Outcome::Confirmed { intent: "a".into(), receipt: receipt(first.hash, 103, true) };
+        assert_eq!(bench.manager.next_outcome(), Some(confirmed));
+        assert!(bench.manager.is_empty());
+    }
+}
+
+/// What is known of the past is bounded: the newest nonces count.
+#[test]
+fn the_past_is_bounded() {
+    let mut bench = Bench::new(config());
+    let count = TxManager::PAST_NONCES as u64 + 50;
+    let past = |nonce| PastTx { intent: "a".into(), hash: B256::repeat_byte(1), nonce, empty: false };
+    bench.manager.remember((7..7 + count).map(past));
+    bench.manager.on_intent("a".into(), TxType::Eip1559);
+    assert_eq!(bench.next(), Some(Action::Adopt { intent: "a".into(), nonce: 57 }));
+}
+
 /// A pool that counts past a gap says that a nonce above ours is next: that shows no transaction in the gap.
 #[test]
 fn fills_a_gap_that_the_pool_counts_past() {
@@ -610,6 +755,10 @@ struct Sim {
     stale_nonces: (u64, u64),
     /// What the owner has on disk.
     store: Vec<TrackedTx>,
+    /// And what it keeps of intents that have their outcome, or have begun another try.
+    past: Vec<TrackedTx>,
+    /// Reorgs may be deeper than the confirmations; the owner then asks again for what the chain has lost.
+    deep: bool,
     wanted: Vec<(IntentId, TxType)>,
     finished: BTreeMap<IntentId, bool>,
     faults: bool,
@@ -640,6 +789,7 @@ impl Sim {
             })
             .collect();
         let foreign = rng.gen_bool(0.3);
+        let deep = rng.gen_bool(0.4);
         let mut sim = Self {
             rng,
             seed,
@@ -651,6 +801,8 @@ impl Sim {
             base_fee: 1000,
             stale_nonces: (0, 0),
             store: Vec::new(),
+            past: Vec::new(),
+            deep,
             wanted,
             finished: BTreeMap::new(),
             faults: true,
@@ -677,6 +829,12 @@ impl Sim {
     fn restart(&mut self) {
         self.manager = TxManager::new(self.config);
         self.manager.recover(self.store.clone()).unwrap();
+        self.manager.remember(self.past.iter().map(|t| PastTx {
+            intent: t.intent.clone(),
+            hash: t.record.hash,
+            nonce: t.record.nonce,
+            empty: t.record.tx_type != t.tx_type,
+        }));
         for (id, tx_type) in self.wanted.clone() {
             if !self.finished.contains_key(&id) {
                 self.manager.on_intent(id, tx_type);
@@ -703,8 +861,9 @@ impl Sim {
             self.base_fee = self.rng.gen_range(200..4000);
         }
         if self.chance(0.06) {
-            // No deeper than what the manager takes for final.
-            let depth = self.rng.gen_range(1..self.config.confirmations) as usize;
+            // No deeper than what the manager takes for final, unless that is what this run is about.
+            let deepest = if self.deep { self.config.confirmations * 3 } else { self.config.confirmations };
+            let depth = self.rng.gen_range(1..deepest).min(self.head()) as usize;
             for block in self.blocks.split_off(self.blocks.len() - depth) {
                 for tx in block {
                     if self.rng.gen_bool(0.5) {
@@ -743,6 +902,30 @@ impl Sim {
             next += u64::from(!gap);
             !gap || (tx.tx_type == TxType::Eip1559 && rng.gen_bool(0.98))
         });
+    }
+
+    /// Whether a transaction of the intent is on the chain.
+    fn is_there(&self, id: &IntentId) -> bool {
+        self.blocks.iter().flatten().any(|t| t.intent.as_ref() == Some(id))
+    }
+
+    /// The contract has an effect once: who comes second reverts.
+    fn status_of(&self, tx: &SimTx) -> bool {
+        let Some(id) = &tx.intent else { return true };
+        let first = self.blocks.iter().flatten().find(|t| t.intent.as_ref() == Some(id));
+        succeeds(id) && first.is_some_and(|first| first.record.hash == tx.record.hash)
+    }
+
+    /// After a deep reorg the owner asks again for what was done and is not on the chain any more.
+    fn ask_again(&mut self) {
+        let done: Vec<_> =
+            self.wanted.iter().filter(|(id, _)| self.finished.contains_key(id)).cloned().collect();
+        for (id, tx_type) in done {
+            if !self.is_there(&id) && self.rng.gen_bool(0.2) {
+                self.finished.remove(&id);
+                assert!(self.manager.on_intent(id, tx_type), "seed {}", self.seed);
+            }
+        }
     }
 
     fn view(&mut self) -> ChainView {
@@ -816,6 +999,23 @@ impl Sim {
                 }
                 self.manager.on_signed(&intent, record).unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
             }
+            Action::Adopt { intent, nonce } => {
+                if self.chance(0.05) {
+                    let failure = SignFailure::Retry { reason: "disk full".into() };
+                    return self.manager.on_sign_failed(&intent, failure, self.now);
+                }
+                let again = |t: &mut TrackedTx| t.intent == intent && t.record.nonce == nonce;
+                let adopted: Vec<_> = self.past.extract_if(.., again).collect();
+                assert!(!adopted.is_empty(), "seed {}: {intent} was never signed", self.seed);
+                self.store.extend(adopted.iter().cloned());
+                self.check_store();
+                if self.chance(0.1) {
+                    return self.restart();
+                }
+                let records = adopted.into_iter().map(|t| t.record).collect();
+                let done = self.manager.on_adopted(&intent, records);
+                done.unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
+            }
             Action::Broadcast { intent, hash, raw } => {
                 let stored = self.store.iter().find(|t| t.record.hash == hash);
                 let stored = stored.unwrap_or_else(|| panic!("seed {}: sent but not stored", self.seed));
@@ -848,7 +1048,7 @@ impl Sim {
                 let mut receipts = Vec::new();
                 for (number, block) in self.blocks.iter().enumerate() {
                     for tx in block.iter().filter(|t| hashes.contains(&t.record.hash)) {
-                        receipts.push(receipt(tx.record.hash, number as u64, succeeds(&intent)));
+                        receipts.push(receipt(tx.record.hash, number as u64, self.status_of(tx)));
                     }
                 }
                 self.manager.on_receipts(&intent, &receipts, view, self.now);
@@ -871,17 +1071,24 @@ impl Sim {
     fn take_outcomes(&mut self) {
         while let Some(outcome) = self.manager.next_outcome() {
             let id = outcome.intent().clone();
-            self.store.retain(|t| t.intent != id);
+            self.past.extend(self.store.extract_if(.., |t| t.intent == id));
             match outcome {
                 Outcome::Confirmed { receipt, .. } | Outcome::Reverted { receipt, .. } => {
                     let block = self.blocks.get(receipt.block_number as usize);
                     let there =
                         block.is_some_and(|b| b.iter().any(|t| t.record.hash == receipt.transaction_hash));
-                    assert!(there, "seed {}: {id} is not on the chain", self.seed);
+                    assert!(there || self.deep, "seed {}: {id} is not on the chain", self.seed);
                     assert!(receipt.confirmations(self.head()) >= self.config.confirmations);
-                    assert_eq!(receipt.status, succeeds(&id));
+                    // A transaction from before a deep reorg may have come first.
+                    assert!(self.deep || receipt.status == succeeds(&id), "seed {}: {id}", self.seed);
                     if !id.is_filler() {
                         assert_eq!(self.finished.insert(id, receipt.status), None, "seed {}", self.seed);
+                    }
+                }
+                Outcome::Displaced { by, .. } => {
+                    assert!(self.deep, "seed {}: {id}: nothing of {by} can have come back", self.seed);
+                    if let Some((id, tx_type)) = self.wanted.iter().find(|(w, _)| *w == id).cloned() {
+                        assert!(self.manager.on_intent(id, tx_type));
                     }
                 }
                 Outcome::Failed { reason: FailReason::ForeignNonce { .. }, .. } => {
@@ -906,6 +1113,7 @@ impl Sim {
         if self.chance(0.03) {
             self.restart();
         }
+        self.ask_again();
         let view = self.view();
         let mut actions = 0;
         while let Some(action) = self.manager.next_action(self.now, &view) {
@@ -915,7 +1123,7 @@ impl Sim {
             self.take_outcomes();
         }
         let mut seen = BTreeSet::new();
-        for tx in self.blocks.iter().flatten() {
+        for tx in self.blocks.iter().flatten().filter(|tx| !self.deep || self.status_of(tx)) {
             if let Some(id) = tx.intent.as_ref().filter(|id| !id.is_filler()) {
                 assert!(seen.insert(id.clone()), "seed {}: {id} took effect twice", self.seed);
             }
@@ -929,15 +1137,19 @@ impl Sim {
         self.faults = false;
         self.base_fee = 100;
         let mut steps = 0;
-        while !self.manager.is_empty() {
+        while !self.manager.is_empty() || !self.wanted.iter().all(|(id, _)| self.is_there(id)) {
             self.step();
             steps += 1;
             assert!(steps < 2000, "seed {}: no end: {:#?} {:?}", self.seed, self.manager.status(), self.pool);
         }
         for (id, _) in &self.wanted {
-            assert_eq!(self.finished.get(id), Some(&succeeds(id)), "seed {}: {id}", self.seed);
+            let finished = self.finished.get(id);
+            assert!(finished.is_some(), "seed {}: {id}", self.seed);
             let times = self.blocks.iter().flatten().filter(|t| t.intent.as_ref() == Some(id)).count();
-            assert_eq!(times, 1, "seed {}: {id} is on the chain {times} times", self.seed);
+            if !self.deep {
+                assert_eq!(finished, Some(&succeeds(id)), "seed {}: {id}", self.seed);
+                assert_eq!(times, 1, "seed {}: {id} is on the chain {times} times", self.seed);
+            }
         }
         self.signatures
     }

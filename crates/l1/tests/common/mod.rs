@@ -37,6 +37,8 @@ pub(crate) struct Owner {
     pub(crate) now: Instant,
     /// What is on disk.
     pub(crate) store: Vec<TrackedTx>,
+    /// What is stored of intents that have their outcome.
+    history: Vec<TrackedTx>,
     pub(crate) wanted: BTreeMap<IntentId, Wanted>,
     pub(crate) outcomes: Vec<Outcome>,
 }
@@ -51,6 +53,7 @@ impl Owner {
             policy: FeePolicy::default(),
             now: Instant::now(),
             store: Vec::new(),
+            history: Vec::new(),
             wanted: BTreeMap::new(),
             outcomes: Vec::new(),
         }
@@ -90,7 +93,7 @@ impl Owner {
         while let Some(action) = self.manager.next_action(self.now, &view) {
             self.perform(action, &view).await;
             while let Some(outcome) = self.manager.next_outcome() {
-                self.store.retain(|t| t.intent != *outcome.intent());
+                self.history.extend(self.store.extract_if(.., |t| t.intent == *outcome.intent()));
                 self.wanted.remove(outcome.intent());
                 self.outcomes.push(outcome);
             }
@@ -110,6 +113,13 @@ impl Owner {
                     }
                     Err(failure) => self.manager.on_sign_failed(&intent, failure, self.now),
                 }
+            }
+            Action::Adopt { intent, nonce } => {
+                let again = |t: &mut TrackedTx| t.intent == intent && t.record.nonce == nonce;
+                let adopted: Vec<_> = self.history.extract_if(.., again).collect();
+                self.store.extend(adopted.iter().cloned());
+                let records = adopted.into_iter().map(|t| t.record).collect();
+                self.manager.on_adopted(&intent, records).unwrap();
             }
             Action::Broadcast { intent, hash, raw } => {
                 let result = self.client.send_raw_transaction(&raw).await;
