@@ -359,6 +359,35 @@ async fn a_restart_ends_the_sessions_of_before() {
     assert!(serving.system.shutdown().await.is_clean());
 }
 
+/// The sessions of a server need nothing of the ProofManager that a restart of it would make stale: connection, lease and
+/// proof outlive it. So the server does not depend on it.
+#[actix::test]
+async fn a_session_outlives_the_manager() {
+    let mut serving = serve(config(), true).await;
+    let number = serving.batch().await;
+    let mut connection = serving.framed().await;
+    connection.send(hello("a")).await.unwrap();
+    assert!(matches!(answer(&mut connection).await, Some(ServerMessage::Welcome { .. })));
+    connection.send(ClientMessage::RequestWork).await.unwrap();
+    let work = match answer(&mut connection).await {
+        Some(ServerMessage::Work(work)) => work,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(work.batch_number, number);
+    serving.system.restart(PROOF_MANAGER).await.unwrap();
+    serving.restarted(PROOF_MANAGER).await;
+    connection.send(ClientMessage::Heartbeat { lease: work.lease }).await.unwrap();
+    assert_eq!(answer(&mut connection).await, Some(ServerMessage::HeartbeatAck { alive: true }));
+    // Nobody else gets its batch.
+    let mut other = serving.framed().await;
+    other.send(hello("b")).await.unwrap();
+    assert!(matches!(answer(&mut other).await, Some(ServerMessage::Welcome { .. })));
+    other.send(ClientMessage::RequestWork).await.unwrap();
+    assert!(matches!(answer(&mut other).await, Some(ServerMessage::Idle { .. })));
+    assert_eq!((serving.sessions().await, serving.status(SERVER).restarts), (2, 0));
+    assert!(serving.system.shutdown().await.is_clean());
+}
+
 // ---------------------------------------------------------------------------------------------------------- bad peers
 
 /// SEQ-INV-11: whatever a peer says, it is refused in words that it can read, and nobody else notices.

@@ -53,6 +53,31 @@ fn the_tests_that_the_page_names_exist() {
     assert_eq!(held, (1..=15).collect(), "guarantees with tests");
 }
 
+/// The table of the sequencer's tree says of each component why nobody has to follow its restart, and names the tests
+/// that hold it: they have to exist, and no component may be left out.
+#[test]
+fn the_tests_that_the_tree_names_exist() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(here.join("../../docs/supervision.md")).unwrap();
+    let tree = page.split("## The sequencer's own tree").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut rows = BTreeSet::new();
+    for row in tree.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (component, held) = (cells[0].trim_matches('`'), cells[cells.len() - 1]);
+        for name in held.split(", ").map(|name| name.trim_matches('`')) {
+            let (actor, test) = name.split_once("::").unwrap();
+            let text =
+                std::fs::read_to_string(here.join(format!("../../actors/src/{actor}/tests.rs"))).unwrap();
+            assert!(text.contains(&format!("async fn {test}()")), "{component}: there is no test {name}");
+        }
+        rows.insert(component.to_owned());
+    }
+    let sequencer = std::fs::read_to_string(here.join("../../src/sequencer.rs")).unwrap();
+    assert!(!sequencer.contains("depends_on"), "say here what depends on what");
+    let components = sequencer.matches("tree = tree.child(").count();
+    assert_eq!(rows.len(), components, "{rows:?}");
+}
+
 /// The README counts to fifteen as well, and sends its readers to the page.
 #[test]
 fn the_readme_has_the_same_guarantees() {
