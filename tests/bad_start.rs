@@ -65,7 +65,7 @@ fn wrong_settings_are_refused_with_a_remedy() {
             world.config.engine.public_url = public;
             let error = world.refused().await;
             assert!(matches!(error, StartError::Engine(EngineError::Unauthorized { .. })), "{error:?}");
-            says(&error, &["JWT", "same jwt secret file"]);
+            says(&error, &["JWT", "jwt secret file", "clocks"]);
         }
 
         world.config = right.clone();

@@ -208,6 +208,32 @@ async fn a_syncing_client_is_waited_for() {
     running.system.shutdown().await;
 }
 
+/// The client refuses our token while we run: its clock is off, or it was started with another secret. The component says
+/// so and tries again; it neither fails nor ends the sequencer, and goes on once the client takes the token.
+#[actix::test]
+async fn a_refused_token_is_waited_for() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-token", true).await;
+    let first = next(&mut running.sealed).await;
+    let refused = EngineError::Unauthorized { method: "engine_x", reason: "HTTP status 401".into() };
+    for method in [MockMethod::ForkchoiceUpdated, MockMethod::GetPayload, MockMethod::NewPayload] {
+        bed.engine.fail_next(method, refused.clone());
+        running.tick_up_to(&bed, method).await;
+        let reason = async || match running.system.status().remove(0).state {
+            ComponentState::Degraded(reason) => Some(reason),
+            _ => None,
+        };
+        until("the degradation", async || reason().await.is_some()).await;
+        let reason = reason().await.unwrap();
+        assert!(reason.contains("jwt secret file") && reason.contains("clocks"), "{method:?}: {reason}");
+        running.block(&bed).await;
+    }
+    let status = running.system.status().remove(0);
+    assert_eq!((status.failures, status.restarts, status.state), (0, 0, ComponentState::Running));
+    assert_eq!(bed.engine.head().number, first.number + 3);
+    running.system.shutdown().await;
+}
+
 /// A block that the client itself calls invalid does not enter the store.
 #[actix::test]
 async fn an_invalid_block_is_not_kept() {

@@ -21,10 +21,11 @@ pub enum EngineError {
         /// RPC method.
         method: &'static str,
     },
-    /// The client refused our token.
+    /// The client refused our token. A start refuses to go on with it; while running it is tried again, for a wrong clock
+    /// and a client that was started with another secret are put right without us.
     #[error(
-        "{method}: the execution client refused the JWT ({reason}); check that both sides use the same jwt secret \
-         file and that their clocks agree within 60 s"
+        "{method}: the execution client refused the JWT ({reason}): either the jwt secret file is not the same on \
+         both sides (it is read at the start: after a change restart that side), or their clocks differ by more than 60 s"
     )]
     Unauthorized {
         /// RPC method.
@@ -133,13 +134,14 @@ impl Classify for EngineError {
                 -32700 | -32600 | -32602 => Severity::Recoverable,
                 _ => Severity::Transient,
             },
-            Self::UnknownPayload { .. }
+            // The configuration worked when we started.
+            Self::Unauthorized { .. }
+            | Self::UnknownPayload { .. }
             | Self::InvalidPayloadAttributes { .. }
             | Self::NotSupported { .. }
             | Self::TooLarge { .. } => Severity::Recoverable,
             Self::InvalidForkchoiceState { .. } => Severity::NeedsReset,
-            Self::Unauthorized { .. }
-            | Self::UnsupportedFork { .. }
+            Self::UnsupportedFork { .. }
             | Self::MethodNotFound { .. }
             | Self::NotOffered { .. }
             | Self::InvalidConfig { .. } => Severity::Fatal,

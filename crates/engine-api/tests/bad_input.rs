@@ -265,7 +265,7 @@ fn cases() -> Vec<Case> {
         case(Fault::Status(500), 0, |_| TRANSPORT),
         case(Fault::Status(503), 0, |_| TRANSPORT),
         case(Fault::Status(429), 0, |_| TRANSPORT),
-        case(Fault::Status(401), 0, |_| Outcome::Error("Unauthorized", Severity::Fatal)),
+        case(Fault::Status(401), 0, |_| Outcome::Error("Unauthorized", Severity::Recoverable)),
         case(Fault::rate_limited(), 0, |_| RPC),
         case(Fault::internal_error(), 0, |_| RPC),
         case(Fault::header_not_found(), 0, |_| RPC),

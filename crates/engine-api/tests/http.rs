@@ -431,6 +431,7 @@ async fn a_client_without_capabilities_is_tried() {
     ));
 }
 
+/// A refused token says what to look at, and does not end a sequencer that runs: the other side may be put right.
 #[tokio::test]
 async fn a_refused_token_is_told_from_other_errors() {
     let fake = Fake::empty().await;
@@ -443,9 +444,11 @@ async fn a_refused_token_is_told_from_other_errors() {
         fake.next("engine_exchangeCapabilities", reply);
         let error = fake.client().exchange_capabilities().await.unwrap_err();
         assert!(matches!(error, EngineError::Unauthorized { .. }), "{error:?}");
-        assert_eq!(error.severity(), Severity::Fatal);
+        assert_eq!(error.severity(), Severity::Recoverable);
         let text = error.to_string();
         assert!(text.contains("jwt secret file") && text.contains("clocks"), "{text}");
+        // Once it is put right, the same client goes on.
+        fake.client().exchange_capabilities().await.unwrap();
     }
 }
 
