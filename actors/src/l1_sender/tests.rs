@@ -7,18 +7,19 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use ensemble_batch::blob;
 use ensemble_l1::{
-    FeePolicy, L1Client as _, L1Error, Sidecar, SidecarVersion, TxManagerConfig, Wallet,
+    BlobTx, Eip1559Tx, FeePlan, FeePolicy, L1Client as _, L1Error, Sidecar, SidecarVersion, TxManagerConfig,
+    Wallet,
     mock::{Method, MockEffects},
 };
 use ensemble_messages::{
     IntentId, IntentKind, Send as SendTx, SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent,
 };
-use ensemble_store::IntentState;
+use ensemble_store::{IntentState, SignedTransaction};
 use ensemble_supervision::{CallError, faults};
 use tokio::sync::mpsc::Receiver;
 
 use super::{L1Sender, L1SenderConfig, L1SenderOutlets, SenderKey};
-use crate::testing::{Bed, LIMIT, PROPOSER, Running, next, run, tap, unreachable_l1, until};
+use crate::testing::{Bed, L1_CHAIN, LIMIT, PROPOSER, Running, next, run, tap, unreachable_l1, until};
 
 struct Sending {
     run: Running<L1Sender>,
@@ -276,6 +277,53 @@ async fn a_lost_answer_sends_nothing_twice() {
     sending.run.stop().await;
 }
 
+/// SEQ-INV-5: somebody else has signed for the nonce, as the store shows: nothing is sent, and a new instance begins with
+/// what the store has.
+#[actix::test]
+async fn a_nonce_signed_by_another_instance_is_left_alone() {
+    let bed = Bed::new().await;
+    bed.l1.on_pending_estimate(|_| Ok(100_000));
+    let mut sending = start(&bed, "sender-other-instance").await;
+    sending.ask(&commit(1)).await;
+    until("in the pool", || async { bed.l1.pending().len() == 1 }).await;
+    // An instance that was taken for dead wakes up and signs for the nonce that comes next.
+    bed.l1.fail_always(Method::FeeHistory, unreachable_l1());
+    sending.ask(&commit(2)).await;
+    sending.run.degraded().await;
+    let theirs = commit(3);
+    bed.store().put_intent(&theirs).await.unwrap();
+    let raw = wallet(1)
+        .sign_eip1559(&Eip1559Tx {
+            chain_id: L1_CHAIN,
+            nonce: 1,
+            gas_limit: 100_000,
+            max_fee_per_gas: 5_000_000_000,
+            max_priority_fee_per_gas: 1_000_000_000,
+            to: Some(PROPOSER),
+            value: U256::ZERO,
+            data: theirs.data.clone(),
+        })
+        .unwrap()
+        .raw;
+    let fees = FeePlan {
+        max_fee_per_gas: 5_000_000_000,
+        max_priority_fee_per_gas: 1_000_000_000,
+        max_fee_per_blob_gas: 0,
+    };
+    let (hash, fees) = (keccak256(&raw), serde_json::to_string(&fees).unwrap());
+    let signed =
+        SignedTransaction { hash, intent: theirs.id.clone(), nonce: 1, fees, raw: raw.clone(), signed_at: 1 };
+    bed.store().insert_signed(&signed).await.unwrap();
+    bed.l1.clear_failures();
+    sending.run.restarted().await;
+    until("all in the pool", || async { bed.l1.pending().len() == 3 }).await;
+    assert_eq!(bed.l1.accepted()[1], raw, "what the store has for the nonce, and nothing else");
+    bed.l1.mine();
+    let mined: Vec<_> = bed.l1.mined().iter().map(|tx| (tx.nonce, tx.data.clone())).collect();
+    assert_eq!(mined, [(0, commit(1).data), (1, commit(3).data), (2, commit(2).data)]);
+    sending.run.stop().await;
+}
+
 /// A reorg takes the transaction back; it counts when it has its confirmations, and is still one transaction.
 #[actix::test]
 async fn a_reorg_does_not_make_a_second_transaction() {
@@ -364,6 +412,7 @@ async fn our_own_earlier_transaction_is_not_foreign() {
         bed.l1.mine();
         assert_eq!(next(&mut sending.confirmed).await.id, commit(2).id, "{name}");
         assert!(sending.failed.try_recv().is_err(), "{name}: no false alarm");
+        assert_eq!(bed.store().signed_of(&commit(2).id).await.unwrap().len(), 1, "{name}: of this try");
         let mined: Vec<_> = bed.l1.mined().iter().map(|tx| (tx.nonce, tx.data.clone())).collect();
         assert_eq!(mined, [(0, commit(1).data), (1, commit(2).data)], "{name}");
         assert!(is_confirmed(&bed, &commit(1)).await && is_confirmed(&bed, &commit(2)).await, "{name}");
@@ -501,6 +550,156 @@ async fn the_balance_covers_everything_in_flight() {
         assert_eq!(next(&mut sending.confirmed).await.id, commit(number).id);
     }
     sending.run.stop().await;
+}
+
+// -------------------------------------------------------------------------------------------------- pool conflicts
+
+/// A transaction that somebody else sent with the committer's key: a blob transaction or a plain one.
+fn stray(blob: bool, max_fee_per_gas: u128) -> Bytes {
+    let (max_priority_fee_per_gas, to) = (max_fee_per_gas / 2, Address::repeat_byte(9));
+    let signed = match blob {
+        true => wallet(1).sign_blob(&BlobTx {
+            chain_id: L1_CHAIN,
+            nonce: 0,
+            gas_limit: 21_000,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            max_fee_per_blob_gas: 1,
+            to,
+            value: U256::ZERO,
+            data: Bytes::new(),
+            sidecar: &Sidecar::empty(SidecarVersion::V0).unwrap(),
+        }),
+        false => wallet(1).sign_eip1559(&Eip1559Tx {
+            chain_id: L1_CHAIN,
+            nonce: 0,
+            gas_limit: 21_000,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            to: Some(to),
+            value: U256::ZERO,
+            data: Bytes::new(),
+        }),
+    };
+    signed.unwrap().raw
+}
+
+/// A sender that does not wait long for the pool, and its first batch.
+async fn impatient(bed: &Bed, name: &str) -> Sending {
+    for address in [committer(), prover()] {
+        bed.l1.fund(address, U256::from(10).pow(U256::from(20)));
+    }
+    bed.batch().await;
+    let mut config = config();
+    config.manager.resubmit_after = Duration::from_millis(100);
+    start_with(bed, name, config).await
+}
+
+/// A pool takes no blob transaction beside a plain one of the account, and the other way round. Ours waits, says why, and
+/// goes out when the other one is mined.
+#[actix::test]
+async fn the_other_kind_in_the_pool_is_waited_for() {
+    for (name, blob) in [("sender-other-kind-blob", true), ("sender-other-kind-plain", false)] {
+        let bed = Bed::new().await;
+        bed.batch().await;
+        let mut sending = start(&bed, name).await;
+        bed.l1.send_raw_transaction(&stray(!blob, 10_000_000_000)).await.unwrap();
+        let intent = TxIntent { blobs: u64::from(blob), ..commit(1) };
+        sending.ask(&intent).await;
+        let reason = sending.run.degraded().await;
+        assert!(reason.contains("commit-1") && reason.contains("already reserved"), "{name}: {reason}");
+        assert_eq!(bed.l1.pending().len(), 1, "{name}");
+        bed.l1.mine();
+        until("ours in the pool", || async { bed.l1.pending().len() == 1 }).await;
+        bed.l1.mine();
+        assert_eq!(next(&mut sending.confirmed).await.id, intent.id, "{name}");
+        let mined = bed.l1.mined();
+        assert_eq!((mined.len(), mined[1].nonce, &mined[1].data), (2, 1, &intent.data), "{name}");
+        assert!(sending.failed.try_recv().is_err(), "{name}");
+        sending.run.stop().await;
+    }
+}
+
+/// SEQ-INV-5: when the other kind sits below ours and is never mined, an empty transaction of its kind takes its place, and
+/// ours goes out behind it.
+#[actix::test]
+async fn an_empty_transaction_clears_the_way() {
+    for (name, blob) in [("sender-clears-blob", true), ("sender-clears-plain", false)] {
+        let bed = Bed::new().await;
+        let mut sending = impatient(&bed, name).await;
+        // Below the base fee: it stays in the pool.
+        bed.l1.send_raw_transaction(&stray(!blob, 500_000_000)).await.unwrap();
+        let theirs = bed.l1.pending();
+        let intent = TxIntent { blobs: u64::from(blob), ..commit(1) };
+        sending.ask(&intent).await;
+        until("another one in its place", || async { bed.l1.pending() != theirs }).await;
+        let told = async {
+            loop {
+                bed.l1.mine();
+                // The empty one is told of as well.
+                if let Ok(told) = sending.confirmed.try_recv()
+                    && told.kind == intent.kind
+                {
+                    return told;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(tokio::time::timeout(LIMIT, told).await.unwrap().id, intent.id, "{name}");
+        let mined = bed.l1.mined();
+        assert_eq!((mined.len(), mined[0].nonce, mined[1].nonce), (2, 0, 1), "{name}");
+        assert_eq!((mined[0].to, mined[0].data.len()), (Some(committer()), 0), "{name}");
+        assert_eq!(mined[0].blob_hashes.len(), usize::from(!blob), "{name}");
+        assert_eq!((&mined[1].data, mined[1].blob_hashes.len()), (&intent.data, usize::from(blob)), "{name}");
+        sending.run.stop().await;
+    }
+}
+
+/// SEQ-INV-5: when the other kind has the very nonce of ours, an empty transaction of its kind replaces it. The intent is
+/// given back with the reason, and its next try has another nonce.
+#[actix::test]
+async fn a_pool_conflict_uses_up_the_nonce() {
+    for (name, blob) in [("sender-conflict-blob", true), ("sender-conflict-plain", false)] {
+        let bed = Bed::new().await;
+        let mut sending = impatient(&bed, name).await;
+        // Ours is signed, and before it arrives the pool has the other one.
+        bed.l1.fail_always(Method::SendRawTransaction, timeout());
+        let intent = TxIntent { blobs: u64::from(blob), ..commit(1) };
+        sending.ask(&intent).await;
+        until("ours is signed", || async {
+            bed.store().signed_of(&intent.id).await.is_ok_and(|signed| !signed.is_empty())
+        })
+        .await;
+        bed.l1.clear_failures();
+        let theirs = stray(!blob, 2_000_000_000);
+        bed.l1.drop_pending();
+        bed.l1.send_raw_transaction(&theirs).await.unwrap();
+        let theirs = keccak256_of(&theirs);
+        until("ours in its place", || async { !bed.l1.pending().contains(&theirs) }).await;
+        bed.l1.mine();
+        let told = next(&mut sending.failed).await;
+        assert_eq!((&told.id, told.transaction), (&intent.id, None), "{name}");
+        assert!(
+            told.reason.contains("nonce 0 was used up by an empty transaction"),
+            "{name}: {}",
+            told.reason
+        );
+        let mined = bed.l1.mined();
+        assert_eq!((mined.len(), mined[0].to, mined[0].data.len()), (1, Some(committer()), 0), "{name}");
+
+        bed.l1.set_automine(true);
+        assert_eq!(sending.ask(&intent).await, SendReply::Accepted, "{name}");
+        assert_eq!(next(&mut sending.confirmed).await.id, intent.id, "{name}");
+        let mined = bed.l1.mined();
+        assert_eq!((mined.len(), mined[1].nonce, &mined[1].data), (2, 1, &intent.data), "{name}");
+        assert_eq!(sending.run.status().restarts, 0, "{name}");
+        sending.run.stop().await;
+    }
+}
+
+/// Hash of a signed transaction: for a blob transaction that of its bytes without the sidecar (EIP-4844).
+fn keccak256_of(raw: &Bytes) -> B256 {
+    ensemble_l1::SignedTx::decode(raw).unwrap().hash
 }
 
 // ------------------------------------------------------------------------------------------------------ two keys
