@@ -168,8 +168,11 @@ impl Entry {
         self.attempts.iter().any(|a| a.maybe_sent)
     }
 
-    fn check_due(&self, now: Instant, head: u64, poll: Duration) -> bool {
-        if !self.ever_sent() || self.check.not_before.is_some_and(|t| now < t) {
+    /// Whether to look for receipts. `used`: the chain has used the nonce, so that bytes that were never given out never
+    /// will be.
+    fn check_due(&self, now: Instant, head: u64, poll: Duration, used: bool) -> bool {
+        let signed = !self.attempts.is_empty();
+        if !(self.ever_sent() || (used && signed)) || self.check.not_before.is_some_and(|t| now < t) {
             return false;
         }
         self.check.forced
@@ -292,7 +295,7 @@ impl TxManager {
         if entry.busy.is_some() {
             return None;
         }
-        if entry.check_due(now, view.head, config.receipt_poll) {
+        if entry.check_due(now, view.head, config.receipt_poll, latest > nonce) {
             entry.busy = Some(Busy::Check);
             let past = self.past.get(&nonce).into_iter().flatten().map(|p| p.hash);
             let hashes = entry.attempts.iter().rev().map(|a| a.record.hash).chain(past).collect();
