@@ -249,6 +249,7 @@ impl SequencerBuilder {
             chain: &facts,
             committer: needed.committer.address,
             verifier: needed.verifier.address,
+            proofs: &checks.iter().map(|c| c.prover_type()).collect::<Vec<_>>(),
         };
         store.bind_identity(&sources.identity()).await?;
         let state = sources.gather().await?;

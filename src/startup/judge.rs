@@ -32,14 +32,29 @@ pub enum Note {
         /// Last verified batch on L1.
         verified: u64,
     },
-    /// L1 no longer has a verification, and its transaction is still looked after.
+    /// L1 does not have verifications that it had, and the store has what it takes to send them again.
     #[error(
-        "L1 has verified up to batch {l1}, the store up to {store}; the transaction is still looked after"
+        "the store has batch {store} as verified, L1 only {l1}: a reorg, or a node that is behind; once L1 has grown by a \
+         few blocks and still lacks them, the verifications are sent again. If the L1 node is at an old block, use another \
+         one"
     )]
     VerifiesAgain {
         /// In the store.
         store: u64,
         /// On L1.
+        l1: u64,
+    },
+    /// L1 does not have deposits that the L2 holds, and the ledger knows which they are.
+    #[error(
+        "the L2 holds deposits up to {client}, the bridge has {l1}: a reorg deeper than watcher.confirmations, or a node \
+         that is behind; blocks go on, and new deposits and the verification of batches with these wait until L1 has them \
+         again, which happens by itself when their transactions are mined anew. If they stay away, see `Dropped deposits` \
+         in docs/operations.md; if the L1 node is at an old block, use another one"
+    )]
+    WaitsForDeposits {
+        /// Last of the L2.
+        client: u64,
+        /// Last of the bridge.
         l1: u64,
     },
     /// L1 was reorganised below the cursor.
@@ -144,25 +159,42 @@ pub enum Problem {
         /// Hash on L1.
         l1: B256,
     },
-    /// L1 lost a verification for good.
-    #[error(
-        "the store has batch {store} as verified, L1 only {l1}: L1 was rolled back, or its node is behind"
-    )]
-    VerifiedRolledBack {
-        /// In the store.
-        store: u64,
-        /// On L1.
+    /// L1 has dropped a commit that cannot be sent again.
+    #[error("L1 no longer has batch {batch}, only up to {l1}, and the store has it without its bytes")]
+    BytesMissing {
+        /// The lowest such batch.
+        batch: u64,
+        /// Last committed batch on L1.
         l1: u64,
     },
-    /// The L2 holds deposits that L1 does not have.
+    /// L1 has dropped a verification that cannot be sent again.
     #[error(
-        "the L2 holds deposits up to {client}, the bridge has {l1}: L1 was rolled back, or its node is behind"
+        "the store has batch {batch} as verified, L1 only up to {l1}, and its proofs are not in the store"
+    )]
+    ProofsMissing {
+        /// The lowest such batch.
+        batch: u64,
+        /// Last verified batch on L1.
+        l1: u64,
+    },
+    /// The L2 holds deposits that L1 does not have, and nothing tells which they are.
+    #[error(
+        "the L2 holds deposits up to {client}, the bridge has {l1}, and the ledger does not say what L1 has dropped: L1 was \
+         rolled back, or its node is behind"
     )]
     DepositsRolledBack {
         /// Last of the L2.
         client: u64,
         /// Last of the bridge.
         l1: u64,
+    },
+    /// L1 has another deposit in the place of one that the L2 holds.
+    #[error(
+        "L1 was reorganised deeper than watcher.confirmations: deposit {id} is another one now than the L2 holds"
+    )]
+    DepositReplaced {
+        /// The highest id that both have.
+        id: u64,
     },
     /// The ledger is not the bridge's.
     #[error("deposit {id} of the ledger is not that of the bridge, although L1 was not reorganised")]
@@ -202,8 +234,10 @@ impl Problem {
             Self::StoreLost { .. } | Self::StoreBehind { .. } => true,
             Self::BlocksLost { .. }
             | Self::OtherBatch { .. }
-            | Self::VerifiedRolledBack { .. }
+            | Self::BytesMissing { .. }
+            | Self::ProofsMissing { .. }
             | Self::DepositsRolledBack { .. }
+            | Self::DepositReplaced { .. }
             | Self::OtherDeposit { .. }
             | Self::ClientDiverged { .. }
             | Self::BlocksHidden { .. } => false,
@@ -227,14 +261,22 @@ impl Problem {
                 "make sure that no other sequencer runs; then move the store away (keep it) and run `ensemble repair`, \
                  which takes L1's batches"
             }
-            Self::VerifiedRolledBack { .. } => {
-                "use an L1 node that is at its head; if L1 was really rolled back, move the store away (keep it) and \
-                 run `ensemble repair`, and the batches are proven and verified again"
+            Self::BytesMissing { .. } => {
+                "use an L1 node that is at its head; if L1 was really rolled back, move the store away (keep it) and run \
+                 `ensemble repair`: what L1 still has is made again, and the other batches are sealed anew"
+            }
+            Self::ProofsMissing { .. } => {
+                "use an L1 node that is at its head; if L1 was really rolled back, move the store away (keep it) and run \
+                 `ensemble repair`, and the batches are proven and verified again"
             }
             Self::DepositsRolledBack { .. } => {
-                "use an L1 node that is at its head; if L1 was really rolled back, the L2 must go back too: raise \
-                 watcher.confirmations, revert the unverified batches on L1, set the client back to the last block \
-                 before those deposits, move the store away (keep it) and run `ensemble repair`"
+                "use an L1 node that is at its head; if L1 was really rolled back, put the store back that has those \
+                 deposits, and it waits for them; without one the L2 must go back too: see `Dropped deposits` in \
+                 docs/operations.md"
+            }
+            Self::DepositReplaced { .. } => {
+                "if L1 is being reorganised just now, start again when that is over; else the L2 must go back to before \
+                 that deposit: see `Dropped deposits` in docs/operations.md"
             }
             Self::OtherDeposit { .. } => {
                 "check watcher.bridge_address and eth.rpc_url; if they are right, move the store away (keep it) and run \
@@ -343,12 +385,13 @@ fn l1_is_behind(state: &StartupState) -> bool {
     state.store.cursor_on_l1 == Some(CursorOnL1::AboveHead)
 }
 
-fn still_verifying(state: &StartupState) -> bool {
-    state.store.roles.iter().any(|r| r.role == "prover" && r.pending > 0)
+/// Id of the last deposit that the L2 holds, whoever has its blocks.
+fn held(state: &StartupState) -> u64 {
+    state.client.deposits.max(state.store.deposits)
 }
 
 fn problems(state: &StartupState) -> Vec<Problem> {
-    let StartupState { l1, store, client, .. } = state;
+    let StartupState { l1, client, .. } = state;
     let (ours, height) = (last_batch(state), store_head(state));
     let mut found = Vec::new();
     let batch_agrees = state.common_batch.is_none_or(|b| b.agree());
@@ -384,19 +427,40 @@ fn problems(state: &StartupState) -> Vec<Problem> {
     if l1_is_behind(state) {
         return found;
     }
-    if store.verified > l1.last_verified && !still_verifying(state) {
-        found.push(Problem::VerifiedRolledBack { store: store.verified, l1: l1.last_verified });
+    if let Some(batch) = state.without_bytes {
+        found.push(Problem::BytesMissing { batch, l1: l1.last_committed });
     }
-    if client.deposits > l1.last_deposit {
-        found.push(Problem::DepositsRolledBack { client: client.deposits, l1: l1.last_deposit });
+    if let Some(batch) = state.without_proofs {
+        found.push(Problem::ProofsMissing { batch, l1: l1.last_verified });
     }
+    found.extend(of_deposits(state));
+    found
+}
+
+/// What the watcher unwinds, or waits for, is none: see `l1_watcher` of the actors.
+fn of_deposits(state: &StartupState) -> Option<Problem> {
+    let StartupState { l1, store, .. } = state;
+    // Otherwise the watcher goes back first, and marks what L1 has dropped.
+    let canonical = store.cursor_on_l1 == Some(CursorOnL1::Canonical);
+    let on_l1 = |id: u64| canonical && id <= store.last_deposit_on_l1;
+    let held = held(state);
     if let Some(deposit) = state.common_deposit
         && !deposit.agree()
-        && store.cursor_on_l1 == Some(CursorOnL1::Canonical)
     {
-        found.push(Problem::OtherDeposit { id: deposit.number });
+        let id = deposit.number;
+        return match (on_l1(id), id <= held) {
+            (true, _) => Some(Problem::OtherDeposit { id }),
+            (false, true) => Some(Problem::DepositReplaced { id }),
+            (false, false) => None,
+        };
     }
-    found
+    if on_l1(l1.last_deposit + 1) {
+        // The blocks are the same, and the bridge has not what they had.
+        return Some(Problem::OtherDeposit { id: l1.last_deposit + 1 });
+    }
+    let known = held <= store.last_deposit;
+    (held > l1.last_deposit && !known)
+        .then_some(Problem::DepositsRolledBack { client: held, l1: l1.last_deposit })
 }
 
 fn notes(state: &StartupState) -> Vec<Note> {
@@ -411,6 +475,9 @@ fn notes(state: &StartupState) -> Vec<Note> {
     }
     if store.verified > l1.last_verified {
         found.push(Note::VerifiesAgain { store: store.verified, l1: l1.last_verified });
+    }
+    if held(state) > l1.last_deposit && !l1_is_behind(state) {
+        found.push(Note::WaitsForDeposits { client: held(state), l1: l1.last_deposit });
     }
     let cursor = store.cursor.map_or(0, |p| p.number);
     match store.cursor_on_l1 {
@@ -493,7 +560,9 @@ mod tests {
                 cursor: point(98),
                 cursor_on_l1: Some(CursorOnL1::Canonical),
                 last_deposit: 7,
+                last_deposit_on_l1: 7,
                 head: point(40),
+                deposits: 7,
                 last_batch: Some(BatchState { number: 5, hash: hash(5), last_block: 38 }),
                 committed: 5,
                 verified: 3,
@@ -512,6 +581,8 @@ mod tests {
             common_block: Some(Compared { number: 40, store: hash(40), other: Some(hash(40)) }),
             common_batch: Some(Compared { number: 5, store: hash(5), other: Some(hash(5)) }),
             common_deposit: Some(Compared { number: 7, store: hash(7), other: Some(hash(7)) }),
+            without_bytes: None,
+            without_proofs: None,
         }
     }
 
@@ -519,12 +590,19 @@ mod tests {
     fn without_store(state: &mut StartupState) {
         state.store.cursor = None;
         state.store.cursor_on_l1 = None;
-        state.store.last_deposit = 0;
+        (state.store.last_deposit, state.store.last_deposit_on_l1) = (0, 0);
         state.store.head = None;
+        state.store.deposits = 0;
         state.store.last_batch = None;
         (state.store.committed, state.store.verified) = (0, 0);
         state.client.serves_blocks = Some(true);
         (state.common_block, state.common_batch, state.common_deposit) = (None, None, None);
+    }
+
+    /// L1 has dropped the deposits after this one, which the L2 holds, and the watcher knows it.
+    fn dropped_to(state: &mut StartupState, last: u64) {
+        (state.l1.last_deposit, state.store.last_deposit_on_l1) = (last, last);
+        state.common_deposit = Some(Compared { number: last, store: hash(last), other: Some(hash(last)) });
     }
 
     fn of(change: impl FnOnce(&mut StartupState)) -> Verdict {
@@ -579,7 +657,8 @@ mod tests {
                     s.l1.head.number = 90;
                     s.store.cursor_on_l1 = Some(CursorOnL1::AboveHead);
                     (s.l1.last_verified, s.l1.last_deposit) = (1, 2);
-                    s.common_deposit.as_mut().unwrap().other = None;
+                    s.common_deposit = Some(Compared { number: 2, store: hash(2), other: Some(hash(2)) });
+                    (s.without_bytes, s.without_proofs) = (Some(2), Some(2));
                 }),
                 vec![Note::VerifiesAgain { store: 3, l1: 1 }, Note::WaitsForL1 { cursor: 98, head: 90 }],
             ),
@@ -592,6 +671,42 @@ mod tests {
                     Note::VerifiesAgain { store: 3, l1: 2 },
                     Note::TracksTransactions { role: "prover", pending: 1 },
                 ],
+            ),
+            (Box::new(|s| s.l1.last_verified = 2), vec![Note::VerifiesAgain { store: 3, l1: 2 }]),
+            (
+                // The commits went with the verification.
+                Box::new(|s| {
+                    (s.l1.last_committed, s.l1.last_verified) = (2, 1);
+                    s.common_batch = Some(Compared { number: 2, store: hash(2), other: Some(hash(2)) });
+                }),
+                vec![Note::SendsBatches { from: 3, to: 5 }, Note::VerifiesAgain { store: 3, l1: 1 }],
+            ),
+            (
+                // Dropped while the sequencer was stopped: the watcher has yet to go back.
+                Box::new(|s| {
+                    dropped_to(s, 5);
+                    s.store.last_deposit_on_l1 = 7;
+                    s.store.cursor_on_l1 = Some(CursorOnL1::Replaced);
+                }),
+                vec![Note::WaitsForDeposits { client: 7, l1: 5 }, Note::Unwinds { cursor: 98 }],
+            ),
+            // The watcher has gone back already.
+            (Box::new(|s| dropped_to(s, 5)), vec![Note::WaitsForDeposits { client: 7, l1: 5 }]),
+            (
+                // So has it here, and L1 has one of the two again.
+                Box::new(|s| {
+                    dropped_to(s, 6);
+                    s.store.last_deposit_on_l1 = 5;
+                }),
+                vec![Note::WaitsForDeposits { client: 7, l1: 6 }],
+            ),
+            (
+                // The client has lost its chain, the store has the blocks with the deposits.
+                Box::new(|s| {
+                    dropped_to(s, 5);
+                    (s.client.head.number, s.client.deposits) = (0, 0);
+                }),
+                vec![Note::WaitsForDeposits { client: 7, l1: 5 }, Note::Replays { from: 1, to: 40 }],
             ),
             (Box::new(|s| s.store.last_deposit = 4), vec![Note::ReadsDeposits { store: 4, client: 7 }]),
             (Box::new(|s| s.client.head.number = 0), vec![Note::Replays { from: 1, to: 40 }]),
@@ -649,11 +764,65 @@ mod tests {
                 Box::new(|s| s.common_batch.as_mut().unwrap().other = Some(hash(9))),
                 Problem::OtherBatch { number: 5, store: hash(5), l1: hash(9) },
             ),
-            (Box::new(|s| s.l1.last_verified = 2), Problem::VerifiedRolledBack { store: 3, l1: 2 }),
+            (
+                Box::new(|s| {
+                    (s.l1.last_committed, s.l1.last_verified) = (2, 1);
+                    s.common_batch = Some(Compared { number: 2, store: hash(2), other: Some(hash(2)) });
+                    s.without_bytes = Some(3);
+                }),
+                Problem::BytesMissing { batch: 3, l1: 2 },
+            ),
+            (
+                Box::new(|s| {
+                    s.l1.last_verified = 1;
+                    s.without_proofs = Some(2);
+                }),
+                Problem::ProofsMissing { batch: 2, l1: 1 },
+            ),
+            // The ledger lacks what L1 has dropped: another deposit under its id would not be noticed.
             (Box::new(|s| s.client.deposits = 8), Problem::DepositsRolledBack { client: 8, l1: 7 }),
+            (Box::new(|s| s.store.deposits = 8), Problem::DepositsRolledBack { client: 8, l1: 7 }),
+            (
+                Box::new(|s| {
+                    dropped_to(s, 5);
+                    s.store.last_deposit = 6;
+                }),
+                Problem::DepositsRolledBack { client: 7, l1: 5 },
+            ),
+            // L1 still has the blocks in which the ledger's deposits are.
             (
                 Box::new(|s| s.common_deposit.as_mut().unwrap().other = Some(hash(9))),
                 Problem::OtherDeposit { id: 7 },
+            ),
+            (
+                Box::new(|s| {
+                    dropped_to(s, 5);
+                    s.store.last_deposit_on_l1 = 7;
+                }),
+                Problem::OtherDeposit { id: 6 },
+            ),
+            (
+                Box::new(|s| {
+                    s.l1.last_deposit = 6;
+                    (s.client.deposits, s.store.deposits) = (6, 6);
+                    s.common_deposit = Some(Compared { number: 6, store: hash(6), other: Some(hash(6)) });
+                }),
+                Problem::OtherDeposit { id: 7 },
+            ),
+            // L1 has others in the place of those that the L2 holds, whether the watcher has gone back or not.
+            (
+                Box::new(|s| {
+                    s.store.last_deposit_on_l1 = 5;
+                    s.common_deposit.as_mut().unwrap().other = Some(hash(9));
+                }),
+                Problem::DepositReplaced { id: 7 },
+            ),
+            (
+                Box::new(|s| {
+                    s.store.cursor_on_l1 = Some(CursorOnL1::Replaced);
+                    s.common_deposit.as_mut().unwrap().other = Some(hash(9));
+                }),
+                Problem::DepositReplaced { id: 7 },
             ),
             (
                 Box::new(|s| s.common_block.as_mut().unwrap().other = Some(hash(9))),
@@ -674,14 +843,17 @@ mod tests {
         ];
         for (change, problem) in cases {
             assert!(!problem.is_repairable());
-            assert_eq!(of(change), Verdict::Refused(vec![problem]));
+            let verdict = of(change);
+            assert!(!verdict.may_start());
+            assert_eq!(verdict, Verdict::Refused(vec![problem]));
         }
     }
 
-    /// A reorged deposit of the ledger is the watcher's to unwind.
+    /// A reorged deposit of the ledger, which the L2 does not hold, is the watcher's to unwind.
     #[test]
     fn a_ledger_that_will_be_unwound_is_no_problem() {
         let verdict = of(|s| {
+            (s.client.deposits, s.store.deposits) = (6, 6);
             s.common_deposit.as_mut().unwrap().other = Some(hash(9));
             s.store.cursor_on_l1 = Some(CursorOnL1::Replaced);
         });

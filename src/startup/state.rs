@@ -7,7 +7,7 @@ use ensemble_actors::{ChainFacts, Clock};
 use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ExecutionClient};
 use ensemble_l1::{BlockTag, L1Client, L1Error};
-use ensemble_messages::SenderRole;
+use ensemble_messages::{IntentKind, ProverType, SenderRole};
 use ensemble_store::{BatchStatus, ChainIdentity, OpenTransactions, Store};
 use serde::Serialize;
 
@@ -88,8 +88,12 @@ pub struct StoreState {
     pub cursor_on_l1: Option<CursorOnL1>,
     /// Id of the last deposit of the ledger, 0 for none.
     pub last_deposit: u64,
+    /// Id of the last one that L1 had when it was last read. Those after it were dropped by a reorg, and are waited for.
+    pub last_deposit_on_l1: u64,
     /// The last block.
     pub head: Option<Point>,
+    /// Id of the last deposit up to and with that block.
+    pub deposits: u64,
     /// The last batch, however far it is.
     pub last_batch: Option<BatchState>,
     /// Number of the last batch that it believes committed.
@@ -153,8 +157,12 @@ pub struct StartupState {
     pub common_block: Option<Compared>,
     /// The highest batch that store and L1 could both have.
     pub common_batch: Option<Compared>,
-    /// The last deposit of the ledger, by the bridge's rolling hash.
+    /// The last deposit that ledger and bridge could both have, by the rolling hash, which covers those before it.
     pub common_deposit: Option<Compared>,
+    /// The lowest batch of the store that L1 has not committed, and whose bytes are not there to send it again.
+    pub without_bytes: Option<u64>,
+    /// The lowest batch that the store has as verified and L1 has not, and whose proofs are not there to verify it again.
+    pub without_proofs: Option<u64>,
 }
 
 /// What a state is gathered from.
@@ -167,6 +175,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) chain: &'a ChainFacts,
     pub(crate) committer: Address,
     pub(crate) verifier: Address,
+    /// The proofs that L1 wants of every batch.
+    pub(crate) proofs: &'a [ProverType],
 }
 
 impl Sources<'_> {
@@ -209,17 +219,18 @@ impl Sources<'_> {
             common_batch = Some(Compared { number, store: batch.header.hash(), other: Some(other) });
         }
         let mut common_deposit = None;
-        if let Some(last) = self.store.last_deposit().await? {
-            let other = if last.id > l1.last_deposit {
-                None
-            } else {
-                let call = calls::deposit_checkpoint(last.id);
-                let answer =
-                    wait_for("L1", async || self.l1.call(self.chain.bridge, call.clone(), at).await).await?;
-                Some(returns::deposit_checkpoint(&answer)?.rolling_hash)
-            };
-            common_deposit = Some(Compared { number: last.id, store: last.rolling_hash, other });
+        let id = l1.last_deposit.min(store.last_deposit);
+        if id > 0
+            && let Some(deposit) = self.store.deposit(id).await?
+        {
+            let call = calls::deposit_checkpoint(id);
+            let answer =
+                wait_for("L1", async || self.l1.call(self.chain.bridge, call.clone(), at).await).await?;
+            let other = returns::deposit_checkpoint(&answer)?.rolling_hash;
+            common_deposit = Some(Compared { number: id, store: deposit.rolling_hash, other: Some(other) });
         }
+        let without_bytes = self.without_bytes(&l1, &store).await?;
+        let without_proofs = self.without_proofs(&l1, &store).await?;
         Ok(StartupState {
             identity: self.identity(),
             clock: self.clock.unix_seconds(),
@@ -229,7 +240,32 @@ impl Sources<'_> {
             common_block,
             common_batch,
             common_deposit,
+            without_bytes,
+            without_proofs,
         })
+    }
+
+    /// A repair keeps verified batches without their bytes when another version has encoded them.
+    async fn without_bytes(&self, l1: &L1State, store: &StoreState) -> Result<Option<u64>, StartError> {
+        for number in l1.last_committed + 1..=store.last_batch.as_ref().map_or(0, |b| b.number) {
+            if self.store.batch(number).await?.is_some_and(|b| b.payload.is_empty()) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A repair makes verified batches without their proofs. A transaction that is still looked after has them.
+    async fn without_proofs(&self, l1: &L1State, store: &StoreState) -> Result<Option<u64>, StartError> {
+        let pending = self.store.pending_intents(SenderRole::Prover).await?;
+        for number in l1.last_verified + 1..=store.verified {
+            let stored = self.store.proofs_of(number).await?;
+            let proven = self.proofs.iter().all(|kind| stored.iter().any(|p| p.proof.prover_type == *kind));
+            if !proven && !pending.iter().any(|i| i.kind == IntentKind::VerifyBatches { last: number }) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     async fn word(
@@ -290,6 +326,7 @@ impl Sources<'_> {
                 open: store.open_transactions(role).await?,
             });
         }
+        let head = store.head_block().await?;
         let at_least = async |status| -> Result<u64, StartError> {
             Ok(store.last_batch_at_least(status).await?.map_or(0, |b| b.header.number))
         };
@@ -298,7 +335,9 @@ impl Sources<'_> {
             cursor,
             cursor_on_l1,
             last_deposit: store.last_deposit().await?.map_or(0, |d| d.id),
-            head: store.head_block().await?.map(|b| Point { number: b.number, hash: b.hash }),
+            last_deposit_on_l1: store.last_deposit_on_l1().await?.map_or(0, |d| d.id),
+            head: head.as_ref().map(|b| Point { number: b.number, hash: b.hash }),
+            deposits: head.map_or(0, |b| b.deposits_index),
             last_batch: store.last_batch().await?.map(|b| BatchState {
                 number: b.header.number,
                 hash: b.header.hash(),
