@@ -113,6 +113,8 @@ pub struct RepairReport {
     /// Verified batches among them whose bytes this version encodes otherwise. Their headers are right; the bytes are
     /// not needed any more.
     pub without_bytes: Vec<u64>,
+    /// Unverified batches whose witnesses were made again.
+    pub provable: Vec<u64>,
     /// Batches that cannot be proven yet, and why: the execution client has no witness. Run the repair again.
     pub unprovable: Vec<(u64, String)>,
 }
@@ -543,7 +545,10 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
                         tracing::warn!(batch = number, %error, "no witness");
                         self.report.unprovable.push((number, error.to_string()));
                     }
-                    None if made => (self.tell)(RepairStep::CanBeProven { number }),
+                    None if made => {
+                        self.report.provable.push(number);
+                        (self.tell)(RepairStep::CanBeProven { number });
+                    }
                     None => {}
                 }
             }

@@ -125,7 +125,7 @@ impl SequencerBuilder {
     pub async fn start(self) -> Result<Sequencer, StartError> {
         let prepared = self.prepare(Opening::ToWork).await?;
         let verdict = startup::judge(&prepared.state);
-        log_state(&prepared.state, &verdict);
+        log_state(&prepared.state, &verdict, verdict.may_start());
         if !verdict.may_start() {
             prepared.services.store.close().await;
             let state = prepared.state;
@@ -179,7 +179,7 @@ impl SequencerBuilder {
     pub async fn repair(self, tell: impl Fn(RepairStep)) -> Result<RepairReport, RepairError> {
         let mut prepared = self.prepare(Opening::ToWork).await?;
         let verdict = startup::judge(&prepared.state);
-        log_state(&prepared.state, &verdict);
+        log_state(&prepared.state, &verdict, !matches!(verdict, Verdict::Refused(_)));
         if let Verdict::Refused(_) = verdict {
             prepared.services.store.close().await;
             return Err(RepairError::NotRepairable(verdict));
@@ -294,11 +294,11 @@ struct Prepared {
     hang: Duration,
 }
 
-/// One line with everything that was found.
-fn log_state(state: &StartupState, verdict: &Verdict) {
+/// One line with everything that was found; an error when the work that was asked for ends with it.
+fn log_state(state: &StartupState, verdict: &Verdict, goes_on: bool) {
     let found = serde_json::to_string(state).unwrap_or_else(|error| error.to_string());
     let verdict_json = serde_json::to_string(verdict).unwrap_or_else(|error| error.to_string());
-    if verdict.may_start() {
+    if goes_on {
         tracing::info!(verdict = verdict.name(), findings = verdict_json, state = found, "start-up state");
     } else {
         tracing::error!(verdict = verdict.name(), findings = verdict_json, state = found, "start-up state");

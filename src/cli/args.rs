@@ -205,9 +205,10 @@ impl RunArgs {
                   has and the store lacks again. It changes nothing else, goes on where it was interrupted, and refuses \
                   to run beside a sequencer.",
     after_help = "Examples:\n  \
-                  ensemble repair --dry-run                  what was found and what follows, as JSON; writes nothing\n  \
+                  ensemble repair --dry-run          what was found and what follows; writes nothing\n  \
+                  ensemble repair --dry-run --json   the same, for programs\n  \
                   ensemble repair\n  \
-                  ensemble repair --yes                      without a question\n\n\
+                  ensemble repair --yes              without a question\n\n\
                   Exit codes: 0 the sequencer can start, 1 it cannot, 2 wrong command line or configuration."
 )]
 pub struct RepairArgs {
@@ -220,6 +221,9 @@ pub struct RepairArgs {
     /// Only say what was found.
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
+    /// Say it as JSON, with everything that was seen.
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,

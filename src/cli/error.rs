@@ -14,6 +14,9 @@ pub enum CliError {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
+    /// Ctrl-c or SIGTERM came first.
+    #[error("interrupted; run it again, it goes on where it stopped")]
+    Interrupted,
     /// `ensemble config` failed.
     #[error("{0}")]
     ConfigCommand(#[from] ConfigCommandError),

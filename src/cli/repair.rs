@@ -9,6 +9,7 @@ use super::{CliError, args::RepairArgs, interrupted, say};
 use crate::{
     Sequencer, SequencerBuilder,
     config::{Config, LoadOptions},
+    repair::RepairReport,
     startup::Verdict,
 };
 
@@ -19,14 +20,16 @@ pub(super) async fn repair(args: &RepairArgs, options: &LoadOptions) -> Result<E
         tracing::warn!("{warning}");
     }
     let (state, verdict) = until_interrupted(builder(&config).inspect()).await??;
-    if args.dry_run {
+    if args.json {
         say(format!("{:#}", serde_json::json!({ "verdict": verdict, "state": state })))?;
+    } else {
+        say(&verdict)?;
     }
-    say(&verdict)?;
+    if args.dry_run {
+        return Ok(code(&verdict));
+    }
     match &verdict {
-        Verdict::Consistent | Verdict::Recoverable(_) if args.dry_run => return Ok(ExitCode::SUCCESS),
-        Verdict::Refused(_) => return Ok(ExitCode::FAILURE),
-        Verdict::Repairable(_) if args.dry_run => return Ok(ExitCode::FAILURE),
+        Verdict::Refused(_) => return Ok(code(&verdict)),
         // Nothing to ask about: what may be missing are witnesses.
         Verdict::Consistent | Verdict::Recoverable(_) => {}
         Verdict::Repairable(_) => {
@@ -43,19 +46,42 @@ pub(super) async fn repair(args: &RepairArgs, options: &LoadOptions) -> Result<E
         }
     }
     let report = until_interrupted(builder(&config).repair(|step| tracing::info!("{step}"))).await??;
-    say(format!("{} batch(es) made again, {} block(s) taken over.", report.batches.len(), report.blocks))?;
-    if !report.without_bytes.is_empty() {
-        say(format!(
-            "Kept without bytes, as another version has encoded them; they are verified and need none: {:?}",
-            report.without_bytes
-        ))?;
+    say(format!("\n{}", summary(&report)))?;
+    let (_, after) = until_interrupted(builder(&config).inspect()).await??;
+    if after != verdict {
+        say(format!("\n{after}"))?;
     }
-    for (number, reason) in &report.unprovable {
-        say(format!("Batch {number} cannot be proven yet, run the repair again: {reason}"))?;
+    if after.may_start() {
+        say("Next: ensemble run")?;
     }
-    let (_, verdict) = builder(&config).inspect().await?;
-    say(&verdict)?;
-    Ok(if verdict.may_start() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code(&after))
+}
+
+/// 0 when the sequencer can start, else 1.
+fn code(verdict: &Verdict) -> ExitCode {
+    if verdict.may_start() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What a repair did, in sentences.
+fn summary(report: &RepairReport) -> String {
+    if *report == RepairReport::default() {
+        return "Nothing was missing, nothing was done.".to_owned();
+    }
+    let RepairReport { batches, blocks, without_bytes, provable, unprovable } = report;
+    let mut lines = vec![format!(
+        "{} batch(es) made again, {blocks} block(s) taken over, witnesses of {} batch(es) made.",
+        batches.len(),
+        provable.len()
+    )];
+    if !without_bytes.is_empty() {
+        lines.push(format!(
+            "Kept without bytes, as another version has encoded them; they are verified and need none: {without_bytes:?}"
+        ));
+    }
+    for (number, reason) in unprovable {
+        lines.push(format!("Batch {number} cannot be proven yet, run the repair again: {reason}"));
+    }
+    lines.join("\n")
 }
 
 fn builder(config: &Config) -> SequencerBuilder {
@@ -65,9 +91,7 @@ fn builder(config: &Config) -> SequencerBuilder {
 async fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
     tokio::select! {
         done = work => Ok(done),
-        () = interrupted() => {
-            Err(CliError::Usage("interrupted; run it again, it goes on where it stopped".to_owned()))
-        }
+        () = interrupted() => Err(CliError::Interrupted),
     }
 }
 
@@ -83,4 +107,28 @@ fn confirmed() -> Result<bool, CliError> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(CliError::Output)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_what_is_left_to_do() {
+        assert_eq!(summary(&RepairReport::default()), "Nothing was missing, nothing was done.");
+        let report = RepairReport {
+            batches: vec![1, 2, 3],
+            blocks: 9,
+            without_bytes: vec![1],
+            provable: vec![3],
+            unprovable: vec![(2, "no witness".to_owned())],
+        };
+        let text = summary(&report);
+        for part in
+            ["3 batch(es) made again, 9 block(s)", "witnesses of 1 batch", "need none: [1]", "Batch 2"]
+        {
+            assert!(text.contains(part), "`{part}` is missing in: {text}");
+        }
+        assert!(text.ends_with("run the repair again: no witness"), "{text}");
+    }
 }

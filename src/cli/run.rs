@@ -72,7 +72,7 @@ pub(super) async fn deploy(args: &DeployArgs, options: &LoadOptions) -> Result<E
         }) => done,
         () = interrupted() => {
             bar.finish_and_clear();
-            return Err(CliError::Usage("interrupted; run it again, it goes on where it stopped".to_owned()));
+            return Err(CliError::Interrupted);
         }
     };
     bar.finish_and_clear();
