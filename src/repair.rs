@@ -605,3 +605,189 @@ fn verifications_by_number(logs: &[L1Log]) -> Result<BTreeMap<u64, B256>, Repair
 fn same(number: u64, what: &'static str, ours: B256, l1: B256) -> Result<(), RepairError> {
     if ours == l1 { Ok(()) } else { Err(RepairError::OtherHeader { number, what, ours, l1 }) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::{
+        cell::RefCell,
+        sync::{Arc, LazyLock},
+    };
+
+    use alloy_primitives::{Bytes, address, keccak256};
+    use ensemble_actors::{ChainFacts, ClientWitness, SystemClock};
+    use ensemble_engine_api::mock::MockEngine;
+    use ensemble_l1::{
+        Eip1559Tx, L1Client, Wallet,
+        mock::{Method, MockL1},
+    };
+    use ensemble_store::Store;
+
+    use super::*;
+
+    const PROPOSER: Address = address!("00000000000000000000000000000000000000bb");
+    static COMMITTER: LazyLock<Wallet> =
+        LazyLock::new(|| Wallet::from_hex(alloy_primitives::hex::encode(keccak256("committer"))).unwrap());
+
+    async fn services(l1: &MockL1) -> Services {
+        let engine = Arc::new(MockEngine::new(2, 1_700_000_000));
+        let genesis = engine.genesis();
+        let header = BatchHeader::genesis(1, PROPOSER, 2, genesis.state_root, genesis.block_hash);
+        Services {
+            store: Store::in_memory().await.unwrap(),
+            l1: Arc::new(l1.clone()),
+            witness: Arc::new(ClientWitness(engine.clone())),
+            engine,
+            clock: Arc::new(SystemClock),
+            chain: Arc::new(ChainFacts {
+                l1_chain_id: 1,
+                l2_chain_id: 2,
+                proposer: PROPOSER,
+                bridge: Address::ZERO,
+                l2_genesis_hash: genesis.block_hash,
+                genesis_header: header,
+                chain_config: String::new(),
+            }),
+        }
+    }
+
+    fn settings() -> RepairSettings {
+        RepairSettings {
+            start_block: 0,
+            max_block_step: 8,
+            max_blobs: 6,
+            accounts: [COMMITTER.address(), Address::ZERO],
+            flight_limit: Duration::from_secs(60),
+            proving: false,
+        }
+    }
+
+    async fn send(l1: &MockL1, nonce: u64) {
+        let transfer = Eip1559Tx {
+            chain_id: 1,
+            nonce,
+            gas_limit: 21_000,
+            max_fee_per_gas: 10_000_000_000,
+            max_priority_fee_per_gas: 1_000_000_000,
+            to: Some(PROPOSER),
+            value: U256::ZERO,
+            data: Bytes::new(),
+        };
+        l1.send_raw_transaction(&COMMITTER.sign_eip1559(&transfer).unwrap().raw).await.unwrap();
+    }
+
+    /// SEQ-INV-4, SEQ-INV-5: what the lost store has sent is waited for until it is mined, and for no longer than the
+    /// limit; then the repair says which transactions stand in its way.
+    #[actix_rt::test]
+    async fn transactions_under_way_are_waited_for() {
+        let l1 = MockL1::new(1);
+        l1.fund(COMMITTER.address(), U256::MAX);
+        let (services, mut settings) = (services(&l1).await, settings());
+        send(&l1, 0).await;
+        l1.mine();
+        for nonce in [1, 2] {
+            send(&l1, nonce).await;
+        }
+        let account = COMMITTER.address();
+        let steps = RefCell::new(Vec::new());
+        let tell = |step| {
+            steps.borrow_mut().push(step);
+            if steps.borrow().len() == 2 {
+                l1.mine();
+            }
+        };
+        Repair::new(&services, &settings, tell).landed().await.unwrap();
+        let waits = RepairStep::WaitsForTransactions { account, count: 2 };
+        assert_eq!(*steps.borrow(), [waits.clone(), waits], "until they are mined");
+
+        send(&l1, 3).await;
+        settings.flight_limit = Duration::ZERO;
+        let error = Repair::new(&services, &settings, |_| {}).landed().await.unwrap_err();
+        let RepairError::InFlight { account: of, count: 1, nonce: 3 } = error else { panic!("{error:?}") };
+        assert_eq!(of, account);
+        assert_eq!(error.severity(), Severity::Transient, "it may be tried again");
+        l1.mine();
+        Repair::new(&services, &settings, |_| {}).landed().await.unwrap();
+    }
+
+    /// Events are read from the first to the last block, however few blocks the node answers for at once; a node that
+    /// does not answer for one block is an error, and what it takes back does not count.
+    #[actix_rt::test]
+    async fn every_event_is_read_in_ranges_that_the_node_allows() {
+        let l1 = MockL1::new(1);
+        let (services, settings) = (services(&l1).await, settings());
+        let topic = keccak256("event");
+        for _ in 0..20 {
+            l1.push_log(PROPOSER, vec![topic], Bytes::new());
+            l1.mine();
+        }
+        let too_large = || L1Error::RangeTooLarge { message: "at most two".to_owned() };
+        l1.fail(Method::Logs, too_large(), 2);
+        let steps = RefCell::new(Vec::new());
+        let logs = Repair::new(&services, &settings, |step| steps.borrow_mut().push(step))
+            .events(topic, 3, 20)
+            .await
+            .unwrap();
+        assert!(logs.iter().map(|log| log.block_number).eq(3..=20), "{logs:?}");
+        let steps = steps.into_inner();
+        assert_eq!(steps.first(), Some(&RepairStep::ReadsEvents { block: 4, of: 20 }), "8, 4, 2 blocks");
+        assert_eq!(steps.last(), Some(&RepairStep::ReadsEvents { block: 20, of: 20 }));
+
+        l1.fail_always(Method::Logs, too_large());
+        let error = Repair::new(&services, &settings, |_| {}).events(topic, 3, 20).await.unwrap_err();
+        assert!(matches!(error, RepairError::L1(L1Error::RangeTooLarge { .. })), "{error:?}");
+    }
+
+    /// Two blocks that do not fit into one blob: their transactions do not compress.
+    fn blocks() -> Vec<SealedBlock> {
+        let mut parent = MockEngine::new(2, 1_700_000_000).genesis();
+        let mut all = Vec::new();
+        for number in 1..=2u64 {
+            let noise = (0..3_000).flat_map(|n| keccak256(format!("{number}/{n}")).0);
+            let block = SealedBlock {
+                parent_hash: parent.block_hash,
+                number,
+                block_hash: keccak256(number.to_be_bytes()),
+                transactions: vec![noise.collect::<Vec<u8>>().into()],
+                ..parent
+            };
+            parent = block.clone();
+            all.push(block);
+        }
+        all
+    }
+
+    fn versioned(proofs: &[BlobProof]) -> Vec<B256> {
+        proofs.iter().map(|p| versioned_hash(&p.commitment)).collect()
+    }
+
+    /// SEQ-INV-4: the bytes are found again when `committer.max_blobs` is another one today than it was, and what is not
+    /// L1's is never taken for it.
+    #[actix_rt::test]
+    async fn the_bytes_are_those_of_l1_or_none() {
+        let l1 = MockL1::new(1);
+        let (services, mut settings) = (services(&l1).await, settings());
+        let blocks = blocks();
+        let made = build(&blocks, 6).unwrap().unwrap();
+        assert_eq!(made.blobs.len(), 2);
+        let proofs = blobs::blob_proofs(&made.blobs).unwrap();
+        for max_blobs in [1, 2, 6] {
+            settings.max_blobs = max_blobs;
+            let repair = Repair::new(&services, &settings, |_| {});
+            let Encoded::Same(payload, found) = repair.encode(&blocks, &versioned(&proofs)).await.unwrap()
+            else {
+                panic!("not found from {max_blobs} blobs")
+            };
+            assert!(payload == made.payload && found == proofs, "L1's bytes");
+        }
+        let repair = Repair::new(&services, &settings, |_| {});
+        let Encoded::Other(ours) = repair.encode(&blocks, &[B256::ZERO; 2]).await.unwrap() else {
+            panic!("these are nobody's bytes")
+        };
+        assert_eq!(ours, versioned(&proofs), "what it would have sent");
+        // Without blobs nothing is to be compared.
+        let Encoded::Same(payload, found) = repair.encode(&blocks, &[]).await.unwrap() else { panic!() };
+        assert!(!payload.is_empty() && found.is_empty());
+    }
+}

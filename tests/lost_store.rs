@@ -7,14 +7,21 @@ mod common;
 use std::{
     path::{Path, PathBuf},
     sync::Mutex,
+    time::Duration,
 };
 
-use common::{World, address, ether, lock, run, until};
+use alloy_primitives::{B256, U256};
+use common::{COMMITTER, VERIFIER, World, address, client, ether, lock, run, until};
 use ensemble::{
     Sequencer, StartError,
+    account::Call,
     repair::{RepairError, RepairReport, RepairStep},
     startup::{Problem, Verdict},
 };
+use ensemble_batch::{BatchHeader, SealedBlock, blob, blobs_hash, versioned_hash};
+use ensemble_contracts::calls;
+use ensemble_engine_api::{BlockId, ForkchoiceState};
+use ensemble_l1::{BlobTx, BlockTag, SidecarVersion, Wallet, blobs::Sidecar};
 use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, Store, StoreError};
 
 fn store_file(world: &World) -> PathBuf {
@@ -283,5 +290,260 @@ fn what_cannot_be_made_again_is_said() {
         );
         world.stop(&sequencer).await;
         world.books().await;
+    });
+}
+
+/// SEQ-INV-4, SEQ-INV-5: the store is lost while its last commits are not mined. The repair waits for them; otherwise the
+/// next sequencer would send a second batch of the same number.
+#[test]
+fn commits_under_way_are_waited_for() {
+    run(async {
+        let mut world = World::bare(|l1| l1.block_time = Duration::ZERO, |_| {}).await;
+        world.deploy().await;
+        let sequencer = world.sequencer().await;
+        let committed = async || (world.committed().await >= 1).then_some(());
+        world.mining(until("a committed batch", committed)).await;
+        // From here on nothing is mined.
+        let l1 = client(&world.l1_url());
+        let [on_l1, sent] = [false, true];
+        let nonce = async |pending| l1.transaction_count(COMMITTER.address, pending).await.unwrap();
+        until("a commit under way", async || (nonce(sent).await > nonce(on_l1).await).then_some(())).await;
+        sequencer.system().pause("block_producer").await.unwrap();
+        let head = world.l2_head().await;
+        let store = &sequencer.services().store;
+        until("every block on its way", async || {
+            let last = store.last_batch().await.unwrap()?;
+            (last.last_block >= head && last.header.number == nonce(sent).await).then_some(())
+        })
+        .await;
+        let before = world.committed().await;
+        world.stop(&sequencer).await;
+        lose(&store_file(&world));
+
+        let waiting = tokio::sync::Notify::new();
+        let mined = async {
+            waiting.notified().await;
+            world.dev_l1().mine_now().await.unwrap();
+            std::future::pending().await
+        };
+        let repair = world.builder().repair(|step| {
+            if matches!(step, RepairStep::WaitsForTransactions { account, .. } if account == COMMITTER.address) {
+                waiting.notify_one();
+            }
+        });
+        let report = tokio::select! {
+            biased;
+            done = tokio::time::timeout(common::LIMIT, repair) => done.unwrap().unwrap(),
+            never = mined => never,
+        };
+        let committed = world.committed().await;
+        assert!(committed > before, "{committed} after {before}");
+        assert_eq!(report.batches, (1..=committed).collect::<Vec<_>>(), "those that were under way too");
+
+        let sequencer = world.sequencer().await;
+        let next = async || (world.committed().await > committed).then_some(());
+        world.mining(until("the next batch", next)).await;
+        // What is under way when it stops has to be mined for the books.
+        world.stop(&sequencer).await;
+        world.mining(world.books()).await;
+    });
+}
+
+/// Has a first batch sealed and not sent, and loses the store. Gives the batch.
+async fn never_sent(world: &World) -> BatchRecord {
+    let sequencer = world.sequencer().await;
+    sequencer.system().pause("l1_sender").await.unwrap();
+    let store = &sequencer.services().store;
+    let batch = until("a sealed batch", async || store.batch(1).await.unwrap()).await;
+    world.stop(&sequencer).await;
+    lose(&store_file(world));
+    batch
+}
+
+/// Commits a header with these bytes, as another program would. Gives the header as it is then, and the versioned hashes.
+async fn commit(world: &World, header: &BatchHeader, payload: &[u8]) -> (BatchHeader, Vec<B256>) {
+    let sidecar = Sidecar::build(&blob::pack(payload, 1).unwrap(), SidecarVersion::V1).unwrap();
+    let hashes = sidecar.versioned_hashes();
+    let header = BatchHeader { blobs_hash: blobs_hash(&hashes), ..header.clone() };
+    let committer = common::account(&world.l1_url(), COMMITTER.private_key).await;
+    let fees = committer.fees().await.unwrap();
+    let commit = BlobTx {
+        chain_id: committer.chain_id(),
+        nonce: committer.nonce().await.unwrap(),
+        gas_limit: 1_000_000,
+        max_fee_per_gas: fees.max_fee_per_gas,
+        max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
+        max_fee_per_blob_gas: 1_000_000_000,
+        to: world.deployment().proposer,
+        value: U256::ZERO,
+        data: calls::commit_batch(&header),
+        sidecar: &sidecar,
+    };
+    let signed = Wallet::from_hex(COMMITTER.private_key.to_owned()).unwrap().sign_blob(&commit).unwrap();
+    committer.client().send_raw_transaction(&signed.raw).await.unwrap();
+    committer.wait(signed.hash, common::LIMIT).await.unwrap();
+    (header, hashes)
+}
+
+/// A world whose batches need no proofs, and whose L1 may be reorganised deeply.
+async fn unproven() -> World {
+    let deep = 200;
+    let mut world =
+        World::bare(|l1| (l1.safe_lag, l1.finalized_lag) = (deep, deep), |c| c.prover_server.dev_mode = true)
+            .await;
+    world.deploy().await;
+    world
+}
+
+/// Drops every L1 block from `first` on.
+async fn drop_from(world: &World, first: u64) {
+    let head = client(&world.l1_url()).block(BlockTag::Latest).await.unwrap().unwrap().number;
+    world.dev_l1().reorg(head + 1 - first).await.unwrap();
+}
+
+/// SEQ-INV-4: a batch that another version has encoded is not written with bytes that are not L1's. While it is not
+/// verified, the repair says so; a verified one is kept without bytes, and the chain goes on. When L1 drops such a batch
+/// it cannot be sent again: the start says so.
+#[test]
+fn what_another_version_has_encoded_is_not_made_up() {
+    run(async {
+        let world = unproven().await;
+        let batch = never_sent(&world).await;
+        let file = store_file(&world);
+        let other_bytes: Vec<u8> = batch.payload.iter().copied().chain([0]).collect();
+        let (header, hashes) = commit(&world, &batch.header, &other_bytes).await;
+        assert_eq!(world.committed().await, 1);
+
+        assert_eq!(problems(&world).await, [Problem::StoreLost { l1: 1 }]);
+        let error = world.builder().repair(|_| {}).await.unwrap_err();
+        let RepairError::OtherBytes { number: 1, ours, l1 } = &error else { panic!("{error:?}") };
+        let made: Vec<B256> = batch.blob_proofs.iter().map(|p| versioned_hash(&p.commitment)).collect();
+        assert_eq!((ours, l1), (&made, &hashes));
+        assert!(error.to_string().contains("run the repair with that one"), "{error}");
+        assert!(batches(&file).await.is_empty(), "nothing was written");
+
+        let verifier = common::account(&world.l1_url(), VERIFIER.private_key).await;
+        let (to, data) = (Some(world.deployment().proposer), calls::verify_batches(&header, &[]));
+        let call = Call { to, value: U256::ZERO, data };
+        let verification = verifier.transact(&call, common::LIMIT).await.unwrap();
+        let (report, _) = repair(&world).await;
+        assert_eq!((report.batches, report.without_bytes), (vec![1], vec![1]));
+        let (restored, _) = batches(&file).await.remove(0);
+        assert_eq!((&restored.header, restored.status), (&header, BatchStatus::Verified));
+        assert_eq!(restored.verify_tx, Some(verification.transaction_hash));
+        assert!(restored.payload.is_empty() && restored.blob_proofs.is_empty());
+
+        // What that version has sealed.
+        world.seen().batches = [(1, [header.hash()].into())].into();
+        let sequencer = world.sequencer().await;
+        world.verified_up_to(2).await;
+        world.stop(&sequencer).await;
+        world.books().await;
+
+        let commit = client(&world.l1_url()).receipt(restored.commit_tx.unwrap()).await.unwrap().unwrap();
+        drop_from(&world, commit.block_number).await;
+        assert_eq!(problems(&world).await, [Problem::BytesMissing { batch: 1, l1: 0 }]);
+        // As it is told: L1 has nothing, so all is sealed anew from the client's blocks.
+        lose(&file);
+        assert_eq!(repair(&world).await.0, RepairReport::default());
+        let sequencer = world.sequencer().await;
+        world.verified_up_to(1).await;
+        world.stop(&sequencer).await;
+    });
+}
+
+/// SEQ-INV-4, SEQ-INV-7: a header on L1 that does not follow from the blocks it names is not written as if it did,
+/// whichever part of it is wrong.
+#[test]
+fn a_header_that_is_not_of_this_chain_is_refused() {
+    run(async {
+        let world = unproven().await;
+        let BatchRecord { header, payload, .. } = never_sent(&world).await;
+        let other = B256::repeat_byte(7);
+        let cases = [
+            ("the state root", BatchHeader { state_root: other, ..header.clone() }),
+            ("the root of withdrawals", BatchHeader { withdrawals_root: other, ..header.clone() }),
+            ("the rolling hash of deposits", BatchHeader { deposits_hash: other, ..header.clone() }),
+            ("the last deposit", BatchHeader { deposits_index: header.deposits_index + 1, ..header.clone() }),
+        ];
+        for (part, wrong) in cases {
+            let (wrong, _) = commit(&world, &wrong, &payload).await;
+            let error = world.builder().repair(|_| {}).await.unwrap_err();
+            let RepairError::OtherHeader { number: 1, what, .. } = error else { panic!("{part}: {error:?}") };
+            assert_eq!(what, part);
+            assert!(batches(&store_file(&world)).await.is_empty(), "nothing was written");
+            let topic = ensemble_contracts::events::BatchCommitted::topic();
+            let logs = world.logs(world.deployment().proposer, topic).await;
+            assert!(logs[0].topics.contains(&wrong.hash()), "{logs:?}");
+            drop_from(&world, logs[0].block_number).await;
+        }
+        commit(&world, &header, &payload).await;
+        assert_eq!(repair(&world).await.0.batches, [1]);
+    });
+}
+
+/// SEQ-INV-3: the execution client lacks blocks of the batches. Those that it has are made again, the first that it
+/// lacks is named, and when the client has them again the repair goes on there.
+#[test]
+fn a_client_that_lacks_blocks_is_said() {
+    run(async {
+        let mut world = unproven().await;
+        let sequencer = world.sequencer().await;
+        until("three batches", async || (world.committed().await >= 3).then_some(())).await;
+        stop_with_all_committed(&world, &sequencer).await;
+        let file = store_file(&world);
+        let before = batches(&file).await;
+        let store = Store::open(&file).await.unwrap();
+        let mut blocks = Vec::new();
+        for number in 1..=before.last().unwrap().0.last_block {
+            blocks.push(store.block(number).await.unwrap().unwrap());
+        }
+        store.close().await;
+        lose(&file);
+        world.stop_l2().await;
+        world.start_l2().await;
+        let engine = ensemble::execution_client(&world.config).unwrap();
+        let genesis = engine.block(BlockId::Number(0)).await.unwrap().unwrap().hash;
+        let give = async |blocks: &[SealedBlock]| {
+            for block in blocks {
+                engine.new_payload(block).await.unwrap();
+                let state = ForkchoiceState { head: block.block_hash, safe: genesis, finalized: genesis };
+                engine.forkchoice_updated(state, None).await.unwrap();
+            }
+        };
+        // The second batch's last block is missing.
+        let (has, lacks) = blocks.split_at(usize::try_from(before[1].0.last_block).unwrap() - 1);
+        give(has).await;
+        let error = world.builder().repair(|_| {}).await.unwrap_err();
+        let RepairError::NoBlock { number: 2, hash, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(*hash, before[1].0.header.block_hash);
+        assert_eq!(batches(&file).await.len(), 1, "the first is there");
+        give(lacks).await;
+        let (report, _) = repair(&world).await;
+        assert_eq!(report.batches, (2..=before.len() as u64).collect::<Vec<_>>());
+        let after = batches(&file).await;
+        assert!(before.iter().zip(&after).all(|((old, _), (new, _))| old.header == new.header));
+    });
+}
+
+/// A first block that is too late, or an L1 node that keeps no old logs: the repair says what it does not find, and
+/// writes nothing.
+#[test]
+fn a_commit_that_is_not_found_is_said() {
+    run(async {
+        let mut world = World::start(|c| c.prover_server.dev_mode = true).await;
+        let sequencer = world.sequencer().await;
+        stop_with_all_committed(&world, &sequencer).await;
+        let file = store_file(&world);
+        lose(&file);
+        let head = client(&world.l1_url()).block(BlockTag::Latest).await.unwrap().unwrap().number;
+        world.config.watcher.start_block = Some(head + 1);
+        let error = world.builder().repair(|_| {}).await.unwrap_err();
+        let RepairError::NoEvent { number: 1, start_block } = &error else { panic!("{error:?}") };
+        assert_eq!(*start_block, head + 1);
+        assert!(error.to_string().contains("check watcher.start_block"), "{error}");
+        assert!(batches(&file).await.is_empty(), "nothing was written");
+        world.config.watcher.start_block = None;
+        assert_eq!(repair(&world).await.0.batches, (1..=world.committed().await).collect::<Vec<_>>());
     });
 }

@@ -216,3 +216,48 @@ fn a_replaced_deposit_is_refused() {
         assert_eq!(world.l2_head().await, head, "nothing was started");
     });
 }
+
+/// SEQ-INV-7: a verified batch that a repair has made has no proofs. When L1 drops its verification the start says so,
+/// and what it says to do has the batch proven and verified again.
+#[test]
+fn a_repaired_batch_is_proven_again() {
+    run(async {
+        let world = world().await;
+        let prover = world.prover();
+        let sequencer = world.sequencer().await;
+        world.verified_up_to(1).await;
+        prover.stop().await.unwrap();
+        sequencer.system().pause("block_producer").await.unwrap();
+        let head = world.l2_head().await;
+        let store = &sequencer.services().store;
+        until("the commit of every block", async || {
+            let batch = store.last_batch_at_least(BatchStatus::Committed).await.unwrap();
+            batch.is_some_and(|b| b.last_block >= head).then_some(())
+        })
+        .await;
+        world.stop(&sequencer).await;
+        let lose = || {
+            let file = world.config.store.url.sqlite_path().unwrap();
+            for end in ["db", "db-wal", "db-shm"].map(|end| file.with_extension(end)) {
+                assert!(!end.exists() || std::fs::remove_file(end).is_ok());
+            }
+        };
+        lose();
+        let repair = async || world.builder().repair(|_| {}).await.unwrap();
+        assert!(!repair().await.provable.contains(&1), "it is verified");
+        let verification = event(&world, events::BatchesVerified::topic(), 1).await;
+        drop_from(&world, verification.block_number).await;
+        let (_, verdict) = world.builder().inspect().await.unwrap();
+        assert_eq!(verdict, Verdict::Refused(vec![Problem::ProofsMissing { batch: 1, l1: 0 }]));
+        assert!(verdict.to_string().contains("move the store away (keep it) and run `ensemble repair`"));
+
+        lose();
+        assert!(repair().await.provable.contains(&1));
+        let sequencer = world.sequencer().await;
+        let prover = world.prover();
+        world.verified_up_to(2).await;
+        all_healthy(&sequencer).await;
+        world.stop(&sequencer).await;
+        prover.stop().await.unwrap();
+    });
+}

@@ -381,3 +381,128 @@ impl Sources<'_> {
 pub(crate) fn no_head() -> L1Error {
     L1Error::UnknownBlock { message: "the L1 node has no head".to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::sync::Arc;
+
+    use alloy_primitives::Bytes;
+    use ensemble_actors::SystemClock;
+    use ensemble_batch::{BatchHeader, ProgramKey, PublicValues};
+    use ensemble_engine_api::mock::MockEngine;
+    use ensemble_l1::mock::MockL1;
+    use ensemble_messages::{BatchProof, IntentId, TxIntent};
+    use ensemble_store::BatchRecord;
+
+    use super::*;
+
+    fn at_genesis() -> L1State {
+        let head = Point { number: 0, hash: B256::ZERO };
+        let (last_committed, last_verified, last_deposit) = (0, 0, 0);
+        L1State {
+            head,
+            timestamp: 0,
+            last_committed,
+            last_verified,
+            committed_hash: B256::ZERO,
+            last_deposit,
+            committer_in_flight: 0,
+            verifier_in_flight: 0,
+        }
+    }
+
+    /// Three verified batches; the second has no bytes.
+    async fn store() -> Store {
+        let store = Store::in_memory().await.unwrap();
+        let mut parent = B256::ZERO;
+        for number in 1..=3u64 {
+            let header = BatchHeader {
+                parent_hash: parent,
+                number,
+                ..BatchHeader::genesis(1, Address::ZERO, 2, B256::ZERO, B256::ZERO)
+            };
+            parent = header.hash();
+            let payload = if number == 2 { Bytes::new() } else { Bytes::from_static(b"bytes") };
+            let record = BatchRecord {
+                header,
+                first_block: number,
+                last_block: number,
+                payload,
+                blob_proofs: Vec::new(),
+                status: BatchStatus::Verified,
+                commit_tx: None,
+                verify_tx: None,
+            };
+            store.restore_batch(&record).await.unwrap();
+        }
+        store
+    }
+
+    /// SEQ-INV-4, SEQ-INV-7: what L1 has dropped and the store cannot send again is seen, the lowest first; what has its
+    /// bytes and proofs, what L1 still has, and what is still looked after is not.
+    #[actix_rt::test]
+    async fn what_cannot_be_sent_again_is_seen() {
+        let store = store().await;
+        let mock = Arc::new(MockEngine::new(2, 1_700_000_000));
+        let (l1, engine, clock) = (
+            Arc::new(MockL1::new(1)) as Arc<dyn L1Client>,
+            mock as Arc<dyn ExecutionClient>,
+            Arc::new(SystemClock) as Arc<dyn Clock>,
+        );
+        let chain = ChainFacts {
+            l1_chain_id: 1,
+            l2_chain_id: 2,
+            proposer: Address::ZERO,
+            bridge: Address::ZERO,
+            l2_genesis_hash: B256::ZERO,
+            genesis_header: BatchHeader::genesis(1, Address::ZERO, 2, B256::ZERO, B256::ZERO),
+            chain_config: String::new(),
+        };
+        let mut sources = Sources {
+            store: &store,
+            l1: &l1,
+            engine: &engine,
+            clock: &clock,
+            chain: &chain,
+            committer: Address::ZERO,
+            verifier: Address::ZERO,
+            proofs: &[ProverType::Exec],
+        };
+        let l1 = at_genesis();
+        let ours = sources.store_state(&l1).await.unwrap();
+        assert_eq!(ours.verified, 3);
+
+        assert_eq!(sources.without_bytes(&l1, &ours).await.unwrap(), Some(2));
+        let further = |n| L1State { last_committed: n, last_verified: n, ..l1.clone() };
+        assert_eq!(sources.without_bytes(&further(1), &ours).await.unwrap(), Some(2));
+        assert_eq!(sources.without_bytes(&further(2), &ours).await.unwrap(), None, "L1 has it");
+
+        assert_eq!(sources.without_proofs(&l1, &ours).await.unwrap(), Some(1));
+        let proof = BatchProof {
+            batch_number: 1,
+            prover_type: ProverType::Exec,
+            program_key: ProgramKey(B256::ZERO),
+            public_values: PublicValues { from: B256::ZERO, to: B256::ZERO },
+            proof: Bytes::from_static(b"proof"),
+        };
+        store.insert_proof(&proof, "prover").await.unwrap();
+        assert_eq!(sources.without_proofs(&l1, &ours).await.unwrap(), Some(2));
+        assert_eq!(sources.without_proofs(&further(2), &ours).await.unwrap(), Some(3));
+        assert_eq!(sources.without_proofs(&further(3), &ours).await.unwrap(), None, "L1 has it");
+        let intent = TxIntent {
+            id: IntentId("verify-3".to_owned()),
+            role: SenderRole::Prover,
+            kind: IntentKind::VerifyBatches { last: 3 },
+            to: Address::ZERO,
+            data: Bytes::new(),
+            blobs: 0,
+        };
+        store.put_intent(&intent).await.unwrap();
+        assert_eq!(sources.without_proofs(&further(2), &ours).await.unwrap(), None, "it is looked after");
+        assert_eq!(sources.without_proofs(&l1, &ours).await.unwrap(), Some(2), "not this one");
+        sources.proofs = &[];
+        assert_eq!(sources.without_proofs(&l1, &ours).await.unwrap(), None, "none are wanted");
+    }
+}
