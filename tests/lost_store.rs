@@ -20,7 +20,7 @@ use ensemble::{
 };
 use ensemble_batch::{BatchHeader, SealedBlock, blob, blobs_hash, versioned_hash};
 use ensemble_contracts::calls;
-use ensemble_engine_api::{BlockId, ForkchoiceState};
+use ensemble_engine_api::{BlockId, ForkchoiceState, PayloadAttributes};
 use ensemble_l1::{BlobTx, BlockTag, SidecarVersion, Wallet, blobs::Sidecar};
 use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, Store, StoreError};
 
@@ -349,14 +349,13 @@ fn commits_under_way_are_waited_for() {
     });
 }
 
-/// Has a first batch sealed and not sent, and loses the store. Gives the batch.
+/// Has a first batch sealed and not sent, and gives it.
 async fn never_sent(world: &World) -> BatchRecord {
     let sequencer = world.sequencer().await;
     sequencer.system().pause("l1_sender").await.unwrap();
     let store = &sequencer.services().store;
     let batch = until("a sealed batch", async || store.batch(1).await.unwrap()).await;
     world.stop(&sequencer).await;
-    lose(&store_file(world));
     batch
 }
 
@@ -410,6 +409,7 @@ fn what_another_version_has_encoded_is_not_made_up() {
         let world = unproven().await;
         let batch = never_sent(&world).await;
         let file = store_file(&world);
+        lose(&file);
         let other_bytes: Vec<u8> = batch.payload.iter().copied().chain([0]).collect();
         let (header, hashes) = commit(&world, &batch.header, &other_bytes).await;
         assert_eq!(world.committed().await, 1);
@@ -459,6 +459,7 @@ fn a_header_that_is_not_of_this_chain_is_refused() {
     run(async {
         let world = unproven().await;
         let BatchRecord { header, payload, .. } = never_sent(&world).await;
+        lose(&store_file(&world));
         let other = B256::repeat_byte(7);
         let cases = [
             ("the state root", BatchHeader { state_root: other, ..header.clone() }),
@@ -523,6 +524,63 @@ fn a_client_that_lacks_blocks_is_said() {
         assert_eq!(report.batches, (2..=before.len() as u64).collect::<Vec<_>>());
         let after = batches(&file).await;
         assert!(before.iter().zip(&after).all(|((old, _), (new, _))| old.header == new.header));
+    });
+}
+
+/// Gives the execution client, which is at its genesis, a first block that the sequencer has not made.
+async fn foreign_block(world: &World) -> B256 {
+    let engine = ensemble::execution_client(&world.config).unwrap();
+    let genesis = engine.block(BlockId::Number(0)).await.unwrap().unwrap();
+    let attributes = PayloadAttributes {
+        timestamp: genesis.timestamp + 1,
+        prev_randao: ensemble_batch::prev_randao(&genesis.hash, 0),
+        suggested_fee_recipient: address("somebody else"),
+        withdrawals: Vec::new(),
+        parent_beacon_block_root: B256::ZERO,
+    };
+    let state = ForkchoiceState { head: genesis.hash, safe: genesis.hash, finalized: genesis.hash };
+    let id = engine.forkchoice_updated(state, Some(&attributes)).await.unwrap().payload_id.unwrap();
+    let block = engine.get_payload(&id, attributes.timestamp).await.unwrap().block;
+    engine.new_payload(&block).await.unwrap();
+    engine.forkchoice_updated(ForkchoiceState { head: block.block_hash, ..state }, None).await.unwrap();
+    block.block_hash
+}
+
+/// SEQ-INV-3, SEQ-INV-4: the store contradicts L1, or the execution client, or the client hides blocks: the start says
+/// which, and starts nothing; neither does a repair.
+#[test]
+fn what_contradicts_the_store_is_said() {
+    run(async {
+        let mut world = unproven().await;
+        let batch = never_sent(&world).await;
+        let other_bytes: Vec<u8> = batch.payload.iter().copied().chain([0]).collect();
+        let (header, _) = commit(&world, &batch.header, &other_bytes).await;
+        let wanted = [Problem::OtherBatch { number: 1, store: batch.header.hash(), l1: header.hash() }];
+        assert_eq!(problems(&world).await, wanted);
+        let error = world.builder().repair(|_| {}).await.unwrap_err();
+        let RepairError::NotRepairable(verdict) = error else { panic!("{error:?}") };
+        assert_eq!(verdict, Verdict::Refused(wanted.to_vec()));
+
+        world.stop_l2().await;
+        world.start_l2().await;
+        let foreign = foreign_block(&world).await;
+        let found = problems(&world).await;
+        let [
+            Problem::OtherBatch { .. },
+            Problem::ClientDiverged { number: 1, client, store_is_l1s: false, .. },
+        ] = found[..]
+        else {
+            panic!("{found:?}")
+        };
+        assert_eq!(client, Some(foreign));
+
+        // Without the store the client has a block that it has to hand out; on its engine port it does not.
+        lose(&store_file(&world));
+        world.config.engine.public_url = None;
+        assert_eq!(
+            problems(&world).await,
+            [Problem::StoreLost { l1: 1 }, Problem::BlocksHidden { client: 1, store: 0 }]
+        );
     });
 }
 

@@ -15,6 +15,7 @@ use ensemble::{
 use ensemble_contracts::{calls, events};
 use ensemble_engine_api::BlockId;
 use ensemble_l1::{BlockTag, L1Log};
+use ensemble_messages::SenderRole;
 use ensemble_store::BatchStatus;
 
 /// Longest reorg of these tests.
@@ -65,13 +66,18 @@ async fn verified_again(with_commit: bool) {
     let world = world().await;
     let prover = world.prover();
     let sequencer = world.sequencer().await;
-    let number = until("a verified batch", async || {
+    until("a verified batch", async || (known_verified(&sequencer).await >= 2).then_some(())).await;
+    prover.stop().await.unwrap();
+    // Nothing about it is under way any more: the next start knows of it from L1 and the store's batches alone.
+    let store = &sequencer.services().store;
+    let number = until("the last verification", async || {
         let known = known_verified(&sequencer).await;
-        (known >= 2).then_some(known)
+        let pending = store.pending_intents(SenderRole::Prover).await.unwrap();
+        let next = store.proofs_of(known + 1).await.unwrap();
+        (pending.is_empty() && next.is_empty()).then_some(known)
     })
     .await;
     world.stop(&sequencer).await;
-    prover.stop().await.unwrap();
     let engine = ensemble::execution_client(&world.config).unwrap();
     let finalized = async || engine.block(BlockId::Finalized).await.unwrap().map(|b| b.number);
     let final_before = finalized().await;

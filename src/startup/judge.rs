@@ -860,6 +860,34 @@ mod tests {
         assert_eq!(verdict, Verdict::Recoverable(vec![Note::Unwinds { cursor: 98 }]));
     }
 
+    /// A store whose last batch is not L1's is not merely old: a repair on top of it would only fail.
+    #[test]
+    fn an_old_store_of_another_sequencer_is_not_repairable() {
+        let verdict = of(|s| {
+            s.store.last_batch = Some(BatchState { number: 2, hash: hash(2), last_block: 15 });
+            (s.store.committed, s.store.verified) = (2, 1);
+            s.common_batch = Some(Compared { number: 2, store: hash(2), other: Some(hash(9)) });
+        });
+        let other = Problem::OtherBatch { number: 2, store: hash(2), l1: hash(9) };
+        assert_eq!(verdict, Verdict::Refused(vec![other]));
+    }
+
+    /// Whose chain is right is only said where L1 tells.
+    #[test]
+    fn the_store_is_not_called_right_without_l1() {
+        let verdict = of(|s| {
+            (s.l1.last_committed, s.l1.last_verified, s.store.committed, s.store.verified) = (0, 0, 0, 0);
+            s.common_batch = None;
+            s.common_block.as_mut().unwrap().other = None;
+        });
+        let [problem @ Problem::ClientDiverged { store_is_l1s: false, client: None, .. }] =
+            verdict.problems()
+        else {
+            panic!("{verdict}")
+        };
+        assert!(problem.remedy().contains("nothing on L1 tells yet"));
+    }
+
     /// All problems come at once, each with what to do; one that needs a person keeps the repair from running.
     #[test]
     fn every_problem_is_named() {
