@@ -488,7 +488,7 @@ fn a_header_that_is_not_of_this_chain_is_refused() {
 #[test]
 fn a_client_that_lacks_blocks_is_said() {
     run(async {
-        let mut world = unproven().await;
+        let world = unproven().await;
         let sequencer = world.sequencer().await;
         until("three batches", async || (world.committed().await >= 3).then_some(())).await;
         stop_with_all_committed(&world, &sequencer).await;
