@@ -34,6 +34,15 @@ pub(crate) mod proxy {
 pub(crate) mod timelock {
     ethers_contract::abigen!(TimelockController, "artifacts/TimelockController.json");
 }
+pub(crate) mod sp1 {
+    ethers_contract::abigen!(Sp1Verifier, "artifacts/Sp1Verifier.json");
+}
+pub(crate) mod risc0 {
+    ethers_contract::abigen!(Risc0Verifier, "artifacts/Risc0Verifier.json");
+}
+pub(crate) mod pico {
+    ethers_contract::abigen!(PicoVerifier, "artifacts/PicoVerifier.json");
+}
 pub(crate) mod accept_all {
     ethers_contract::abigen!(AcceptAllVerifier, "artifacts/AcceptAllVerifier.json");
 }

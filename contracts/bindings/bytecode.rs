@@ -1,5 +1,5 @@
 //! The contracts' code, from the artifacts. Init codes that take constructor arguments are in
-//! [`deploy`](crate::deploy).
+//! [`deploy`](crate::deploy) and [`verifiers`](crate::verifiers).
 
 use alloy_primitives::Bytes;
 
@@ -50,6 +50,18 @@ pub(crate) fn attestation_verifier() -> Bytes {
     owned(&abi::attestation::ATTESTATIONVERIFIER_BYTECODE)
 }
 
+pub(crate) fn sp1_verifier() -> Bytes {
+    owned(&abi::sp1::SP1VERIFIER_BYTECODE)
+}
+
+pub(crate) fn risc0_verifier() -> Bytes {
+    owned(&abi::risc0::RISC0VERIFIER_BYTECODE)
+}
+
+pub(crate) fn pico_verifier() -> Bytes {
+    owned(&abi::pico::PICOVERIFIER_BYTECODE)
+}
+
 pub(crate) fn timelock() -> Bytes {
     owned(&abi::timelock::TIMELOCKCONTROLLER_BYTECODE)
 }
@@ -69,6 +81,9 @@ mod tests {
             bridge(),
             proxy(),
             attestation_verifier(),
+            sp1_verifier(),
+            risc0_verifier(),
+            pico_verifier(),
             timelock(),
         ] {
             // solc begins with PUSH1 (0x60), or PUSH2 (0x61) where there are immutables.

@@ -221,6 +221,13 @@ pub fn seal_window() -> Bytes {
     abi::encode(proposer::SealWindowCall {})
 }
 
+/// View `KEY_HASH()` of a verifier of [`verifiers`](crate::verifiers), a `bytes32`: compare it with
+/// [`verifiers::key_hash`](crate::verifiers::key_hash).
+#[must_use]
+pub fn verifier_key_hash() -> Bytes {
+    abi::encode(abi::sp1::KeyHashCall {})
+}
+
 // --------------------------------------------------------------------------------------------- both L1 contracts
 
 /// `pause()` or `unpause()` of `CommonBridge` or `OnChainProposer`. The guardian and the admin may pause, only the
@@ -331,6 +338,7 @@ mod tests {
             (require_blobs(), "REQUIRE_BLOBS()".into()),
             (max_deposit_wait(), "MAX_DEPOSIT_WAIT()".into()),
             (seal_window(), "SEAL_WINDOW()".into()),
+            (verifier_key_hash(), "KEY_HASH()".into()),
             (set_paused(true), "pause()".into()),
             (set_paused(false), "unpause()".into()),
             (paused(), "paused()".into()),

@@ -132,12 +132,15 @@ fn panic_meaning(code: u64) -> &'static str {
     }
 }
 
-fn abis() -> [&'static Abi; 7] {
+fn abis() -> [&'static Abi; 10] {
     [
         &abi::proposer::ONCHAINPROPOSER_ABI,
         &abi::bridge::COMMONBRIDGE_ABI,
         &abi::bridge_l2::COMMONBRIDGEL2_ABI,
         &abi::attestation::ATTESTATIONVERIFIER_ABI,
+        &abi::sp1::SP1VERIFIER_ABI,
+        &abi::risc0::RISC0VERIFIER_ABI,
+        &abi::pico::PICOVERIFIER_ABI,
         &abi::deployer::DETERMINISTICDEPLOYER_ABI,
         &abi::proxy::ERC1967PROXY_ABI,
         &abi::timelock::TIMELOCKCONTROLLER_ABI,
@@ -217,13 +220,15 @@ mod tests {
                 B256::from(U256::from(2))
             )
         );
-        // OpenZeppelin, the L2 contract, the verifier, the deployer.
+        // OpenZeppelin, the L2 contract, the verifiers, the deployer.
         for signature in [
             "AccessControlUnauthorizedAccount(address,bytes32)",
             "ERC1967InvalidImplementation(address)",
             "InvalidInitialization()",
             "ZeroReceiver()",
             "NotASigner(address)",
+            "ProofInvalid()",
+            "UnexpectedVkRoot(bytes32,bytes32)",
             "AlreadyDeployed(address)",
             "ECDSAInvalidSignatureLength(uint256)",
         ] {

@@ -13,10 +13,13 @@ pub mod deploy;
 mod error;
 pub mod errors;
 pub mod events;
+mod keys;
 pub mod returns;
+pub mod verifiers;
 mod words;
 
 pub use backend::{Backend, SKIPPED_VERIFIER, attestation_digest};
 pub use bytecode::l2_bridge_runtime;
 pub use calls::L2_BRIDGE_ADDRESS;
 pub use error::ContractError;
+pub use verifiers::VerifierKind;

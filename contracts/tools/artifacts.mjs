@@ -17,6 +17,9 @@ const CONTRACTS = {
   DeterministicDeployer: ["DeterministicDeployer.sol", false],
   ERC1967Proxy: ["ERC1967Proxy.sol", false],
   OnChainProposer: ["OnChainProposer.sol", false],
+  PicoVerifier: ["PicoVerifier.sol", false],
+  Risc0Verifier: ["Risc0Verifier.sol", false],
+  Sp1Verifier: ["Sp1Verifier.sol", false],
   TimelockController: ["TimelockController.sol", false],
 };
 

@@ -7,7 +7,7 @@ use ensemble_batch::{
     BatchHeader, L2Withdrawal, MerkleProof, ProgramKey, PublicValues, WithdrawalTree, blobs_hash,
     deposit_leaf, next_deposits_hash,
 };
-use ensemble_contracts::create2;
+use ensemble_contracts::{VerifierKind, create2, verifiers};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -157,4 +157,25 @@ fn deployer_addresses() {
     let init_code: Bytes = text(&v["initCode"]).parse().unwrap();
     assert_eq!(create2::create2_address(factory, salt, &init_code), address(&v["create2"]));
     assert_eq!(create2::caller_address(factory, address(&v["caller"]), salt), address(&v["byAddress"]));
+}
+
+/// SEQ-INV-7: the verifiers get the keys that are in `contracts/keys`.
+#[test]
+fn verifier_keys() {
+    let all = vectors();
+    let artifact = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    for kind in VerifierKind::ALL {
+        let (name, artifact) = match kind {
+            VerifierKind::Sp1 => ("sp1-v6.1", artifact(include_str!("../../artifacts/Sp1Verifier.json"))),
+            VerifierKind::Sp1V5 => ("sp1-v5", artifact(include_str!("../../artifacts/Sp1Verifier.json"))),
+            VerifierKind::Risc0 => ("risc0-v3", artifact(include_str!("../../artifacts/Risc0Verifier.json"))),
+            VerifierKind::Pico => ("pico", artifact(include_str!("../../artifacts/PicoVerifier.json"))),
+        };
+        let v = &all["verifiers"][name];
+        assert_eq!(verifiers::key_hash(kind), b256(&v["keyHash"]), "{name}");
+        let code: Bytes = text(&artifact["bytecode"]).parse().unwrap();
+        let init_code = verifiers::init_code(kind);
+        let arguments = init_code.strip_prefix(code.as_ref()).unwrap();
+        assert_eq!(keccak256(arguments), b256(&v["argumentsHash"]), "{name}");
+    }
 }
