@@ -1,12 +1,14 @@
 //! Call data of the contracts' functions.
 
+use std::num::NonZeroU64;
+
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use ensemble_batch::BatchHeader;
 use ethers_contract::EthCall;
 
 use crate::abi::{self, bridge, bridge_l2, proposer};
 use crate::words::Words;
-use crate::{Backend, ContractError};
+use crate::{ContractError, ScheduledBackend};
 
 /// Address of the predeploy `CommonBridgeL2` on the L2.
 pub const L2_BRIDGE_ADDRESS: Address = address!("000000000000000000000000000000000000ffff");
@@ -131,9 +133,10 @@ pub fn revert_batches(last_to_keep: u64) -> Bytes {
     abi::encode(proposer::RevertBatchesCall { last_to_keep })
 }
 
-/// `OnChainProposer.setBackends(backends, threshold)`, for the admin.
+/// `OnChainProposer.setBackends(backends, threshold)`, for the admin. It reverts when some batch would be proven by
+/// fewer than `threshold` backends, or a range is empty or has a number of more than 40 bits.
 #[must_use]
-pub fn set_backends(backends: &[Backend], threshold: u8) -> Bytes {
+pub fn set_backends(backends: &[ScheduledBackend], threshold: u8) -> Bytes {
     abi::encode(proposer::SetBackendsCall { backends: proposer_backends(backends), threshold })
 }
 
@@ -266,12 +269,14 @@ pub fn withdrawal_count() -> Bytes {
     abi::encode(bridge_l2::WithdrawalCountCall {})
 }
 
-pub(crate) fn proposer_backends(backends: &[Backend]) -> Vec<proposer::Backend> {
+pub(crate) fn proposer_backends(backends: &[ScheduledBackend]) -> Vec<proposer::Backend> {
     backends
         .iter()
         .map(|backend| proposer::Backend {
             verifier: abi::address(backend.verifier),
             required: backend.required,
+            first: backend.batches.first,
+            last: backend.batches.last.map_or(0, NonZeroU64::get),
             program_key: backend.program_key.0,
         })
         .collect()
@@ -323,7 +328,7 @@ mod tests {
             (commit_batch(&h), "commitBatch(bytes32,bytes32,bytes32,bytes32,uint64,uint64,uint40)".into()),
             (verify_batches(&h, &[]), format!("verifyBatches({HEADER},bytes[])")),
             (revert_batches(0), "revertBatches(uint40)".into()),
-            (set_backends(&[], 0), "setBackends((address,bool,bytes32)[],uint8)".into()),
+            (set_backends(&[], 0), "setBackends((address,bool,uint40,uint40,bytes32)[],uint8)".into()),
             (set_sequencer(a), "setSequencer(address)".into()),
             (set_prover(a), "setProver(address)".into()),
             (last_committed_batch(), "lastCommittedBatch()".into()),

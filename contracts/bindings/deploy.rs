@@ -179,7 +179,7 @@ pub fn timelock_init_code(timelock: &Timelock) -> Bytes {
     init_code(&bytecode::timelock(), &arguments)
 }
 
-/// Call data of `OnChainProposer.initialize`.
+/// Call data of `OnChainProposer.initialize`. Every backend proves all batches.
 #[must_use]
 pub fn proposer_initializer(
     accounts: &Accounts,
@@ -199,7 +199,7 @@ pub fn proposer_initializer(
             state_root: genesis.state_root.0,
             block_hash: genesis.block_hash.0,
         },
-        backends: proposer_backends(backends),
+        backends: proposer_backends(&backends.iter().copied().map(Into::into).collect::<Vec<_>>()),
         threshold,
     })
 }

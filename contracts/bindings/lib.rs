@@ -18,7 +18,9 @@ pub mod returns;
 pub mod verifiers;
 mod words;
 
-pub use backend::{Backend, SKIPPED_VERIFIER, attestation_digest};
+pub use backend::{
+    Backend, BatchRange, SKIPPED_VERIFIER, ScheduledBackend, attestation_digest, last_verifiable_together,
+};
 pub use bytecode::l2_bridge_runtime;
 pub use calls::L2_BRIDGE_ADDRESS;
 pub use error::ContractError;

@@ -1,9 +1,11 @@
 //! What the views answer.
 
+use std::num::NonZeroU64;
+
 use alloy_primitives::{Address, B256};
 
-use crate::words::{Words, address_of, bool_of, u64_of};
-use crate::{Backend, ContractError};
+use crate::words::{Words, address_of, bool_of, u40_of, u64_of};
+use crate::{BatchRange, ContractError, ScheduledBackend};
 
 /// `OnChainProposer` takes at most this many backends.
 pub const MAX_BACKENDS: usize = 15;
@@ -79,15 +81,15 @@ pub fn deposit_checkpoint(data: &[u8]) -> Result<DepositCheckpoint, ContractErro
 ///
 /// # Errors
 /// As [`u64()`]; also for more than [`MAX_BACKENDS`] backends.
-pub fn backends(data: &[u8]) -> Result<(Vec<Backend>, u8), ContractError> {
+pub fn backends(data: &[u8]) -> Result<(Vec<ScheduledBackend>, u8), ContractError> {
     let what = "list of proof backends";
     let bad = |reason: &str| ContractError::BadAnswer { what, reason: reason.to_owned() };
-    // abi.encode((address,bool,bytes32)[], uint8): offset, threshold, length, three words per backend.
-    let count = data.len().saturating_sub(96) / 96;
+    // abi.encode((address,bool,uint40,uint40,bytes32)[], uint8): offset, threshold, length, five words per backend.
+    let count = data.len().saturating_sub(96) / 160;
     if count > MAX_BACKENDS {
         return Err(bad("there are too many"));
     }
-    read(data, what, 3 + 3 * count, |mut words| {
+    read(data, what, 3 + 5 * count, |mut words| {
         if words.u64()? != 64 {
             return Err("the list does not follow the threshold".to_owned());
         }
@@ -98,9 +100,13 @@ pub fn backends(data: &[u8]) -> Result<(Vec<Backend>, u8), ContractError> {
         }
         let list = (0..count)
             .map(|_| {
-                Ok(Backend {
+                Ok(ScheduledBackend {
                     verifier: address_of(words.word()?)?,
                     required: bool_of(words.word()?)?,
+                    batches: BatchRange {
+                        first: u40_of(words.word()?)?,
+                        last: NonZeroU64::new(u40_of(words.word()?)?),
+                    },
                     program_key: words.word()?,
                 })
             })
@@ -172,11 +178,15 @@ mod tests {
         assert_eq!(at(9), DepositCheckpoint { rolling_hash: hash, next_deposit_at: Some(9) });
     }
 
-    fn list(count: usize) -> Vec<Backend> {
+    fn list(count: usize) -> Vec<ScheduledBackend> {
         (0..count)
-            .map(|i| Backend {
+            .map(|i| ScheduledBackend {
                 verifier: Address::repeat_byte(i as u8 + 1),
                 required: i % 2 == 0,
+                batches: BatchRange {
+                    first: i as u64 * 7,
+                    last: NonZeroU64::new(if i % 3 == 0 { 0 } else { (1 << 40) - i as u64 }),
+                },
                 program_key: B256::repeat_byte(i as u8 + 100),
             })
             .collect()
@@ -204,7 +214,7 @@ mod tests {
             ];
             prop_assert!(data.len() == 32 || outcomes.iter().all(|ok| !ok));
             prop_assert!(data.len() == 64 || deposit_checkpoint(&data).is_err());
-            prop_assert!(data.len() % 96 == 0 || backends(&data).is_err());
+            prop_assert!(data.len() % 160 == 96 || backends(&data).is_err());
         }
 
         /// A flipped bit in a list of backends is an error or another value, never the same value.

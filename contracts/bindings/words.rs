@@ -36,6 +36,12 @@ pub(crate) fn u64_of(word: B256) -> Result<u64, String> {
     u64::try_from(U256::from_be_bytes(word.0)).map_err(|_| format!("{word} does not fit 64 bits"))
 }
 
+pub(crate) fn u40_of(word: B256) -> Result<u64, String> {
+    u64_of(word).and_then(|value| {
+        if value >> 40 == 0 { Ok(value) } else { Err(format!("{word} does not fit 40 bits")) }
+    })
+}
+
 pub(crate) fn address_of(word: B256) -> Result<Address, String> {
     if word.0[..12].iter().any(|byte| *byte != 0) {
         return Err(format!("{word} is no address"));

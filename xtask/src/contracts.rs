@@ -81,6 +81,11 @@ pub(crate) fn artifacts(check: bool) -> Cmd {
     if check { cmd.arg("--check") } else { cmd }
 }
 
+/// Fails when the committed verifying keys, or the constants made of them, do not agree with themselves.
+pub(crate) fn verifying_keys() -> Cmd {
+    Cmd::new("node").args(["tools/verifying-keys.mjs", "--check"]).dir(DIR)
+}
+
 /// Whether the lock file as it is now was installed by [`mark_installed`]'s caller.
 pub(crate) fn is_installed(root: &Path) -> bool {
     let dir = root.join(DIR);

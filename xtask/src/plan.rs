@@ -174,6 +174,7 @@ impl<'a> Planner<'a> {
             steps.push(
                 contracts_step("contract artifacts", contracts::artifacts(true)).needs("contracts build"),
             );
+            steps.push(Step::run("verifying keys", contracts::verifying_keys()));
         }
         // Narrowed runs use the anvil that is there; the full run installs it in its first step.
         let anvil = if options.no_contracts || narrowed {

@@ -30,12 +30,23 @@ import {
 /// roles; GUARDIAN_ROLE may only pause. The sequencer is a plain address in the hot slot, not a role, because every
 /// commit checks it.
 contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerifiedBatches {
+    /// A backend in storage, as Solidity packs its fields: from the lowest bit on verifier (160 bits), required (8),
+    /// first (40), last (40). Read and written as one word, in one place each.
+    struct PackedBackend {
+        uint256 packed;
+        bytes32 programKey;
+    }
+
     /// @notice May pause, and nothing else.
     bytes32 public constant GUARDIAN_ROLE = keccak256("GUARDIAN_ROLE");
-    /// @notice A batch has at most this many blobs.
-    uint256 public constant MAX_BLOBS = 16;
-    /// @notice There are at most this many proof backends.
-    uint256 public constant MAX_BACKENDS = 15;
+    /// A batch has at most this many blobs.
+    uint256 private constant MAX_BLOBS = 16;
+    /// There are at most this many proof backends.
+    uint256 private constant MAX_BACKENDS = 15;
+    // Of `PackedBackend.packed`.
+    uint256 private constant REQUIRED = 1 << 160;
+    uint256 private constant FIRST_SHIFT = 168;
+    uint256 private constant LAST_SHIFT = 208;
 
     /// @notice The CommonBridge that holds this L2's deposits.
     IDepositQueue public immutable BRIDGE;
@@ -57,7 +68,8 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     uint8 private _policy;
 
     address private _prover;
-    mapping(uint256 index => Backend) private _backends;
+    /// Entries from the number of backends on are of earlier policies, and void.
+    mapping(uint256 index => PackedBackend) private _backends;
     /// Hash of the header of batch `number`. Entries above `_lastCommitted` are of reverted batches, and void.
     mapping(uint256 number => bytes32) private _batchHash;
 
@@ -108,8 +120,11 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     error RequiredProofMissing(uint256 backend);
     /// @notice Fewer backends have a proof than the threshold asks for.
     error TooFewProofs(uint256 given, uint256 threshold);
-    /// @notice More proofs than backends, or a proof for a skipped backend.
+    /// @notice More proofs than backends, or a proof for a skipped backend or for one of other batches.
     error UnexpectedProof(uint256 index);
+    /// @notice A backend proves a part of the range only. Verify up to `boundary` first, which is its last batch or
+    /// the one before its first.
+    error RangeCrossesBoundary(uint256 backend, uint256 boundary);
     /// @notice Only batches that are committed and not verified can be reverted.
     error BatchesNotRevertible(uint256 lastToKeep, uint256 lastVerified, uint256 lastCommitted);
     /// @notice There is no such batch.
@@ -124,8 +139,11 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     error SkippedBackendNotAllowed(uint256 index);
     /// @notice There is no code at the verifier's address.
     error VerifierWithoutCode(address verifier);
-    /// @notice The threshold must lie between 1 and the number of backends that are not skipped (0 when none is).
-    error InvalidThreshold(uint256 threshold, uint256 backends);
+    /// @notice The threshold must lie between 1 and the number of backends, not skipped, that prove batch `number`
+    /// (0 when every backend is skipped).
+    error InvalidThreshold(uint256 threshold, uint256 backends, uint256 number);
+    /// @notice The backend's last batch is before its first.
+    error InvalidBackendRange(uint256 index);
 
     constructor(
         IDepositQueue bridge,
@@ -151,9 +169,8 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
         Backend[] calldata backends_,
         uint8 threshold
     ) external initializer {
-        if (accounts.admin == address(0) || accounts.guardian == address(0)) {
-            revert ZeroAddress();
-        }
+        _requireAccount(accounts.admin);
+        _requireAccount(accounts.guardian);
         _grantRole(DEFAULT_ADMIN_ROLE, accounts.admin);
         _grantRole(GUARDIAN_ROLE, accounts.guardian);
         _setSequencer(accounts.sequencer);
@@ -181,7 +198,7 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
         uint40 number
     ) external {
         if (msg.sender != _sequencer) revert NotSequencer(msg.sender);
-        if (_paused) revert EnforcedPause();
+        _requireNotPaused();
         uint256 expected = uint256(_lastCommitted) + 1;
         if (number != expected) revert UnexpectedBatchNumber(expected, number);
         if (sealedAt > block.timestamp || block.timestamp - sealedAt > SEAL_WINDOW) {
@@ -211,7 +228,7 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     /// @param last The header of the last batch of the range.
     /// @param proofs `proofs[i]` is for backend i. Empty, or left off at the end: not given.
     function verifyBatches(BatchHeader calldata last, bytes[] calldata proofs) external {
-        if (_paused) revert EnforcedPause();
+        _requireNotPaused();
         uint256 from = _lastVerified;
         uint256 number = last.number;
         if (number <= from || number > _lastCommitted) {
@@ -227,13 +244,17 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
             revert DepositOverdue(last.depositsIndex + 1, nextDepositAt);
         }
 
-        _checkProofs(abi.encode(_batchHash[from], hash), proofs);
+        _checkProofs(abi.encode(_batchHash[from], hash), proofs, from, number);
 
         _lastVerified = uint40(number);
         emit BatchesVerified(from + 1, number, hash);
     }
 
-    function _checkProofs(bytes memory publicValues, bytes[] calldata proofs) private view {
+    /// Reverts unless the policy has enough in `proofs` for the batches after `from` up to `to`.
+    function _checkProofs(bytes memory publicValues, bytes[] calldata proofs, uint256 from, uint256 to)
+        internal
+        view
+    {
         uint256 count = _policy >> 4;
         uint256 threshold = _policy & 15;
         if (threshold == 0 && msg.sender != _prover) revert NotProver(msg.sender);
@@ -241,17 +262,37 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
 
         uint256 given;
         for (uint256 i; i < count; ++i) {
-            Backend storage backend = _backends[i];
-            if (i < proofs.length && proofs[i].length != 0) {
-                address verifier = backend.verifier;
-                if (verifier == SKIPPED_VERIFIER) revert UnexpectedProof(i);
-                IProofVerifier(verifier).verify(backend.programKey, publicValues, proofs[i]);
+            PackedBackend storage backend = _backends[i];
+            uint256 packed = backend.packed;
+            bool proven = i < proofs.length && proofs[i].length != 0;
+            if (!_provesRange(i, packed, from, to)) {
+                if (proven) revert UnexpectedProof(i);
+            } else if (proven) {
+                IProofVerifier(address(uint160(packed))).verify(backend.programKey, publicValues, proofs[i]);
                 ++given;
-            } else if (backend.required) {
+            } else if (packed & REQUIRED != 0) {
                 revert RequiredProofMissing(i);
             }
         }
         if (given < threshold) revert TooFewProofs(given, threshold);
+    }
+
+    /// Whether a backend (its packed word, at `index`) proves the batches after `from` up to `to`: all of them, or
+    /// none. Reverts where it would be a part of them. A skipped backend proves none.
+    function _provesRange(uint256 index, uint256 backend, uint256 from, uint256 to)
+        private
+        pure
+        returns (bool)
+    {
+        uint256 first = uint40(backend >> FIRST_SHIFT);
+        uint256 last = backend >> LAST_SHIFT;
+        if (last == 0) last = type(uint40).max;
+        if (first > to || last <= from || address(uint160(backend)) == SKIPPED_VERIFIER) return false;
+        unchecked {
+            if (first > from + 1) last = first - 1;
+        }
+        if (last < to) revert RangeCrossesBoundary(index, last);
+        return true;
     }
 
     function _blobsHash() private view returns (bytes32 hash) {
@@ -291,7 +332,7 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     /// @notice Takes back the committed batches after `lastToKeep`. For the admin, while paused. A verified batch
     /// stays for ever. The numbers can be committed anew.
     function revertBatches(uint40 lastToKeep) external onlyRole(DEFAULT_ADMIN_ROLE) {
-        if (!_paused) revert ExpectedPause();
+        _requirePaused();
         uint256 last = _lastCommitted;
         if (lastToKeep < _lastVerified || lastToKeep >= last) {
             revert BatchesNotRevertible(lastToKeep, _lastVerified, last);
@@ -301,7 +342,7 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     }
 
     /// @notice Replaces the proof policy. For the admin.
-    /// Committed batches that are not yet verified fall under the new policy.
+    /// Committed batches that are not yet verified fall under it, each under the backends whose range it is in.
     /// @param backends_ The backends, in the order in which `verifyBatches` takes their proofs.
     /// @param threshold How many backends must have a proof; besides that every required one must. 0 only when
     /// every backend is skipped (DEV_MODE).
@@ -325,51 +366,89 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     /// @notice Stops commits and verifications. For the guardian and the admin.
     function pause() external {
         if (!hasRole(DEFAULT_ADMIN_ROLE, msg.sender)) _checkRole(GUARDIAN_ROLE, msg.sender);
-        if (_paused) revert EnforcedPause();
+        _requireNotPaused();
         _paused = true;
         emit Paused(msg.sender);
     }
 
     /// @notice Lets commits and verifications go on. For the admin only.
     function unpause() external onlyRole(DEFAULT_ADMIN_ROLE) {
-        if (!_paused) revert ExpectedPause();
+        _requirePaused();
         _paused = false;
         emit Unpaused(msg.sender);
     }
 
+    function _requireNotPaused() private view {
+        if (_paused) revert EnforcedPause();
+    }
+
+    function _requirePaused() private view {
+        if (!_paused) revert ExpectedPause();
+    }
+
+    function _requireAccount(address account) private pure {
+        if (account == address(0)) revert ZeroAddress();
+    }
+
     function _setSequencer(address sequencer_) private {
-        if (sequencer_ == address(0)) revert ZeroAddress();
+        _requireAccount(sequencer_);
         _sequencer = sequencer_;
         emit SequencerChanged(sequencer_);
     }
 
     function _setProver(address prover_) private {
-        if (prover_ == address(0)) revert ZeroAddress();
+        _requireAccount(prover_);
         _prover = prover_;
         emit ProverChanged(prover_);
     }
 
-    function _setBackends(Backend[] memory backends_, uint8 threshold) private {
+    function _setBackends(Backend[] calldata backends_, uint8 threshold) private {
         uint256 count = backends_.length;
         if (count > MAX_BACKENDS) revert TooManyBackends();
         uint256 real;
         for (uint256 i; i < count; ++i) {
-            Backend memory backend = backends_[i];
+            Backend calldata backend = backends_[i];
             if (backend.verifier == SKIPPED_VERIFIER) {
                 if (!DEV_MODE || backend.required) revert SkippedBackendNotAllowed(i);
             } else {
                 if (backend.verifier.code.length == 0) revert VerifierWithoutCode(backend.verifier);
                 ++real;
             }
-            _backends[i] = backend;
+            uint256 packed = uint160(backend.verifier) | (backend.required ? REQUIRED : 0)
+                | uint256(backend.first) << FIRST_SHIFT | uint256(backend.last) << LAST_SHIFT;
+            uint256 last = packed >> LAST_SHIFT;
+            if (last != 0 && last < uint40(packed >> FIRST_SHIFT)) revert InvalidBackendRange(i);
+            PackedBackend storage stored = _backends[i];
+            stored.packed = packed;
+            stored.programKey = backend.programKey;
         }
         if (real == 0 && !DEV_MODE) revert NoBackends();
-        if (threshold > real || (threshold == 0 && real != 0)) revert InvalidThreshold(threshold, real);
-        for (uint256 i = count; i < _policy >> 4; ++i) {
-            delete _backends[i];
-        }
+        _requireEnoughEverywhere(count, threshold, real != 0);
         _policy = uint8((count << 4) | threshold);
         emit BackendsChanged(count, threshold);
+    }
+
+    /// Reverts unless every batch that is not yet verified, committed or not, is proven by `threshold` of the stored
+    /// backends. Their number falls after the last batch of one, and nowhere else: enough at the next batch and after
+    /// each last one is enough everywhere.
+    function _requireEnoughEverywhere(uint256 count, uint256 threshold, bool positive) private view {
+        uint256 verified = _lastVerified;
+        // The batch before the one that is looked at.
+        uint256 before = verified;
+        unchecked {
+            for (uint256 i;; ++i) {
+                uint256 valid;
+                for (uint256 k; k < count; ++k) {
+                    if (_provesRange(k, _backends[k].packed, before, before + 1)) ++valid;
+                }
+                if (valid < threshold || (threshold == 0 && positive)) {
+                    revert InvalidThreshold(threshold, valid, before + 1);
+                }
+                if (i == count) break;
+                before = _backends[i].packed >> LAST_SHIFT;
+                if (before < verified) before = verified;
+            }
+        }
     }
 
     function _authorizeUpgrade(address) internal override onlyRole(DEFAULT_ADMIN_ROLE) {}
@@ -412,7 +491,14 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     function backends() external view returns (Backend[] memory list, uint8 threshold) {
         list = new Backend[](_policy >> 4);
         for (uint256 i; i < list.length; ++i) {
-            list[i] = _backends[i];
+            PackedBackend storage backend = _backends[i];
+            list[i] = Backend(
+                address(uint160(backend.packed)),
+                backend.packed & REQUIRED != 0,
+                uint40(backend.packed >> FIRST_SHIFT),
+                uint40(backend.packed >> LAST_SHIFT),
+                backend.programKey
+            );
         }
         threshold = _policy & 15;
     }

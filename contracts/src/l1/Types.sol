@@ -44,12 +44,16 @@ function hashMemory(BatchHeader memory header) pure returns (bytes32 hash) {
     }
 }
 
-/// @notice A proof system that the proposer may ask.
+/// @notice A proof system that the proposer may ask, for the batches `first` to `last`.
 struct Backend {
     /// Contract that checks the proofs. `SKIPPED_VERIFIER` is a place holder that is never called.
     address verifier;
-    /// Whether no batch is verified without this backend's proof.
+    /// Whether no batch of its range is verified without this backend's proof.
     bool required;
+    /// Number of the first batch that it proves. 0 and 1 mean from the beginning.
+    uint40 first;
+    /// Number of the last batch that it proves, 0 for no end.
+    uint40 last;
     /// The program that must have been proven: verification key or image id, as the verifier means it.
     bytes32 programKey;
 }

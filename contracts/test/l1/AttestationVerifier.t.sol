@@ -149,7 +149,7 @@ contract AttestedBatchTest is Base {
         s[0] = vm.addr(7);
         AttestationVerifier a = new AttestationVerifier(s, 1);
         Options memory o = defaultOptions();
-        o.backends[0] = Backend(address(a), true, KEY);
+        o.backends[0] = Backend(address(a), true, 0, 0, KEY);
         deploySystem(o);
         commit(0, 0);
         commit(0, 0);

@@ -50,7 +50,7 @@ abstract contract Base is Test {
         o.admin = ADMIN;
         o.threshold = 1;
         o.backends = new Backend[](1);
-        o.backends[0] = Backend(address(verifier), true, KEY);
+        o.backends[0] = Backend(address(verifier), true, 0, 0, KEY);
     }
 
     function proposerInitData(Options memory o) internal pure returns (bytes memory) {

@@ -450,9 +450,9 @@ contract BackendsTest is Base {
 
     function list(bool firstRequired) internal view returns (Backend[] memory b) {
         b = new Backend[](3);
-        b[0] = Backend(address(verifier), firstRequired, KEY);
-        b[1] = Backend(address(second), false, keccak256("second"));
-        b[2] = Backend(address(third), false, keccak256("third"));
+        b[0] = Backend(address(verifier), firstRequired, 0, 0, KEY);
+        b[1] = Backend(address(second), false, 0, 0, keccak256("second"));
+        b[2] = Backend(address(third), false, 0, 0, keccak256("third"));
     }
 
     function set(Backend[] memory b, uint8 threshold) internal {
@@ -515,7 +515,7 @@ contract BackendsTest is Base {
         assertEq(b[2].programKey, keccak256("third"));
         assertTrue(b[0].required && !b[1].required);
         Backend[] memory one = new Backend[](1);
-        one[0] = Backend(address(second), false, KEY);
+        one[0] = Backend(address(second), false, 0, 0, KEY);
         vm.expectEmit(address(proposer));
         emit OnChainProposer.BackendsChanged(1, 1);
         set(one, 1);
@@ -528,14 +528,14 @@ contract BackendsTest is Base {
     function testFuzz_thresholdBounds(uint8 threshold) public {
         vm.assume(threshold == 0 || threshold > 3);
         vm.prank(ADMIN);
-        vm.expectRevert(abi.encodeWithSelector(OnChainProposer.InvalidThreshold.selector, threshold, 3));
+        vm.expectRevert(abi.encodeWithSelector(OnChainProposer.InvalidThreshold.selector, threshold, 3, 1));
         proposer.setBackends(list(true), threshold);
     }
 
     function test_fifteenBackendsAtMost() public {
         Backend[] memory b = new Backend[](16);
         for (uint256 i; i < 16; ++i) {
-            b[i] = Backend(address(verifier), false, bytes32(i));
+            b[i] = Backend(address(verifier), false, 0, 0, bytes32(i));
         }
         vm.prank(ADMIN);
         vm.expectRevert(OnChainProposer.TooManyBackends.selector);
@@ -560,7 +560,7 @@ contract BackendsTest is Base {
     function testFuzz_verifierWithoutCodeRefused(address empty) public {
         vm.assume(empty.code.length == 0 && empty != SKIPPED_VERIFIER);
         Backend[] memory b = new Backend[](1);
-        b[0] = Backend(empty, true, KEY);
+        b[0] = Backend(empty, true, 0, 0, KEY);
         vm.prank(ADMIN);
         vm.expectRevert(abi.encodeWithSelector(OnChainProposer.VerifierWithoutCode.selector, empty));
         proposer.setBackends(b, 1);
@@ -622,8 +622,8 @@ contract DevModeTest is Base {
 
     function test_skippedBackends() public {
         Backend[] memory b = new Backend[](2);
-        b[0] = Backend(SKIPPED_VERIFIER, false, 0);
-        b[1] = Backend(SKIPPED_VERIFIER, false, 0);
+        b[0] = Backend(SKIPPED_VERIFIER, false, 0, 0, 0);
+        b[1] = Backend(SKIPPED_VERIFIER, false, 0, 0, 0);
         vm.prank(ADMIN);
         proposer.setBackends(b, 0);
         commit(0, 0);
@@ -642,12 +642,12 @@ contract DevModeTest is Base {
     /// A skipped backend counts for nothing where a real one is configured.
     function test_skippedBesideRealBackend() public {
         Backend[] memory b = new Backend[](2);
-        b[0] = Backend(SKIPPED_VERIFIER, false, 0);
-        b[1] = Backend(address(verifier), false, KEY);
+        b[0] = Backend(SKIPPED_VERIFIER, false, 0, 0, 0);
+        b[1] = Backend(address(verifier), false, 0, 0, KEY);
         vm.startPrank(ADMIN);
-        vm.expectRevert(abi.encodeWithSelector(OnChainProposer.InvalidThreshold.selector, 2, 1));
+        vm.expectRevert(abi.encodeWithSelector(OnChainProposer.InvalidThreshold.selector, 2, 1, 1));
         proposer.setBackends(b, 2);
-        vm.expectRevert(abi.encodeWithSelector(OnChainProposer.InvalidThreshold.selector, 0, 1));
+        vm.expectRevert(abi.encodeWithSelector(OnChainProposer.InvalidThreshold.selector, 0, 1, 1));
         proposer.setBackends(b, 0);
         proposer.setBackends(b, 1);
         vm.stopPrank();
@@ -662,7 +662,7 @@ contract DevModeTest is Base {
 
     function test_skippedCannotBeRequired() public {
         Backend[] memory b = new Backend[](1);
-        b[0] = Backend(SKIPPED_VERIFIER, true, 0);
+        b[0] = Backend(SKIPPED_VERIFIER, true, 0, 0, 0);
         vm.prank(ADMIN);
         vm.expectRevert(abi.encodeWithSelector(OnChainProposer.SkippedBackendNotAllowed.selector, 0));
         proposer.setBackends(b, 0);

@@ -58,6 +58,13 @@ contract TimelockUpgradeTest is Base {
         assertEq(proposer.lastVerifiedBatch(), 1);
     }
 
+    /// Storage of a backend, also as versions without ranges wrote it: slots keccak256(index, 2) and the next one.
+    function test_layoutOfTheBackends() public view {
+        bytes32 slot = keccak256(abi.encode(0, 2));
+        assertEq(vm.load(address(proposer), slot), bytes32(uint160(address(verifier)) | (uint256(1) << 160)));
+        assertEq(vm.load(address(proposer), bytes32(uint256(slot) + 1)), KEY);
+    }
+
     /// The guardian needs no delay to stop the system, only the timelock lets it go on.
     function test_guardianStopsAtOnce() public {
         pauseAll();
