@@ -11,13 +11,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use ensemble_batch::{BatchHeader, ProgramKey};
 use ensemble_contracts::{
-    Backend, ContractError, bytecode, calls,
+    Backend, ContractError, VerifierKind, bytecode, calls,
     create2::create2_address,
     deploy::{Accounts, Attestation, DeploymentConfig, L2Genesis, ProposerSettings, plan},
-    returns,
+    returns, verifiers,
 };
 use ensemble_error::{Classify, Severity};
 use ensemble_l1::{BlockTag, L1Client, Wallet};
+use ensemble_messages::ProverType;
 
 use crate::{
     L2Facts, StartError,
@@ -78,9 +79,6 @@ pub enum DeployError {
         /// The address.
         address: Address,
     },
-    /// Not available in this version.
-    #[error("{0}")]
-    Unsupported(String),
     /// The `.env` file cannot be written.
     #[error("{0}")]
     EnvFile(#[from] EnvFileError),
@@ -97,8 +95,7 @@ impl Classify for DeployError {
             | Self::Key(_)
             | Self::Contract(_)
             | Self::NotThere { .. }
-            | Self::OtherDeployment { .. }
-            | Self::Unsupported(_) => Severity::Fatal,
+            | Self::OtherDeployment { .. } => Severity::Fatal,
         }
     }
 }
@@ -143,6 +140,8 @@ pub struct Deployment {
     pub proposer: Address,
     /// Verifier of `exec` proofs, when they are wanted.
     pub exec_verifier: Option<Address>,
+    /// Verifiers of zkVM proofs that are wanted.
+    pub verifiers: Vec<(ProverType, Address)>,
     /// L1 block of the bridge's deployment, when this run made it.
     pub l1_block: Option<u64>,
     /// Gas of all transactions of this run.
@@ -157,6 +156,15 @@ impl Deployment {
         config.committer.on_chain_proposer_address = Some(self.proposer);
         if let Some(verifier) = self.exec_verifier {
             config.deployer.exec_contract_verifier = Some(verifier);
+        }
+        for (kind, verifier) in &self.verifiers {
+            let key = match kind {
+                ProverType::Exec => &mut config.deployer.exec_contract_verifier,
+                ProverType::Risc0 => &mut config.deployer.risc0_contract_verifier,
+                ProverType::Sp1 => &mut config.deployer.sp1_contract_verifier,
+                ProverType::Pico => &mut config.deployer.pico_contract_verifier,
+            };
+            *key = Some(*verifier);
         }
     }
 
@@ -175,6 +183,20 @@ impl Deployment {
         if let Some(verifier) = &verifier {
             values.push(("DEPLOYER_EXEC_CONTRACT_VERIFIER", verifier));
         }
+        let verifiers: Vec<_> = self
+            .verifiers
+            .iter()
+            .map(|(kind, address)| {
+                let variable = match kind {
+                    ProverType::Exec => "DEPLOYER_EXEC_CONTRACT_VERIFIER",
+                    ProverType::Risc0 => "DEPLOYER_RISC0_CONTRACT_VERIFIER",
+                    ProverType::Sp1 => "DEPLOYER_SP1_CONTRACT_VERIFIER",
+                    ProverType::Pico => "DEPLOYER_PICO_CONTRACT_VERIFIER",
+                };
+                (variable, address.to_string())
+            })
+            .collect();
+        values.extend(verifiers.iter().map(|(variable, address)| (*variable, address.as_str())));
         if let Some(block) = &start_block {
             values.push(("L1_WATCHER_START_BLOCK", block));
         }
@@ -232,6 +254,19 @@ impl<P: Fn(&DeployStep)> Deployer<'_, P> {
         Ok(Some(receipt.block_number))
     }
 
+    /// A verifier with the committed key. What is at its address already must have that key.
+    async fn verifier(&mut self, kind: VerifierKind) -> Result<Address, DeployError> {
+        let step = verifiers::deployment(self.factory, self.salt, kind);
+        let call = Call { to: Some(self.factory), value: U256::ZERO, data: step.data };
+        self.ensure(step.name, step.address, call).await?;
+        let answer = self.l1.call(step.address, calls::verifier_key_hash(), BlockTag::Latest).await?;
+        if returns::b256(&answer)? == verifiers::key_hash(kind) {
+            Ok(step.address)
+        } else {
+            Err(DeployError::OtherDeployment { address: step.address })
+        }
+    }
+
     /// The factory: by the deployment proxy where there is one, else by the deployer's own CREATE.
     async fn factory(&mut self) -> Result<(), DeployError> {
         let code = bytecode::deterministic_deployer();
@@ -259,22 +294,63 @@ impl<P: Fn(&DeployStep)> Deployer<'_, P> {
     }
 }
 
+/// A zkVM whose proofs the configuration wants.
+struct Zkvm {
+    kind: ProverType,
+    /// What is deployed when there is no address.
+    contract: VerifierKind,
+    verifier: Option<Address>,
+    program_key: Option<B256>,
+}
+
+impl Zkvm {
+    fn deploys(&self) -> bool {
+        self.verifier.is_none()
+    }
+}
+
+/// In the order in which the contract lists them. An address goes before a wish to deploy.
+fn zkvms(config: &Config) -> Vec<Zkvm> {
+    let d = &config.deployer;
+    let all = [
+        (
+            ProverType::Risc0,
+            VerifierKind::Risc0,
+            d.risc0_contract_verifier,
+            d.risc0_deploy_verifier,
+            d.risc0_program_key,
+        ),
+        (
+            ProverType::Sp1,
+            VerifierKind::Sp1,
+            d.sp1_contract_verifier,
+            d.sp1_deploy_verifier,
+            d.sp1_program_key,
+        ),
+        (
+            ProverType::Pico,
+            VerifierKind::Pico,
+            d.pico_contract_verifier,
+            d.pico_deploy_verifier,
+            d.pico_program_key,
+        ),
+    ];
+    all.into_iter()
+        .map(|(kind, contract, verifier, deploys, program_key)| {
+            let verifier = verifier.filter(|v| *v != UNUSED_VERIFIER);
+            (deploys, Zkvm { kind, contract, verifier, program_key })
+        })
+        .filter(|(deploys, zkvm)| *deploys || zkvm.verifier.is_some())
+        .map(|(_, zkvm)| zkvm)
+        .collect()
+}
+
 /// Deploys what is missing; `progress` hears of each contract.
 ///
 /// # Errors
 /// See [`DeployError`].
 pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<Deployment, DeployError> {
     let needed = config.require_for_deploy()?;
-    for (kind, wanted) in [
-        ("pico_deploy_verifier", config.deployer.pico_deploy_verifier),
-        ("sp1_deploy_verifier", config.deployer.sp1_deploy_verifier),
-    ] {
-        if wanted {
-            return Err(DeployError::Unsupported(format!(
-                "deployer.{kind}: this version does not bring that verifier; deploy it yourself and give its address"
-            )));
-        }
-    }
     let l1 = l1_client(config)?;
     let chain_id = wait_for("L1", async || l1.chain_id().await).await?;
     if let Some(expected) = config.eth.chain_id
@@ -300,6 +376,7 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         return Ok(found);
     }
 
+    let zkvms = if dev_mode { Vec::new() } else { zkvms(config) };
     let deploys_verifier = !dev_mode
         && config.deployer.exec_contract_verifier.is_none()
         && !config.deployer.exec_attestation_addresses.is_empty();
@@ -311,7 +388,7 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         factory: Address::ZERO,
         salt,
         done: 0,
-        of: if deploys_verifier { 6 } else { 5 },
+        of: 5 + usize::from(deploys_verifier) + zkvms.iter().filter(|zkvm| zkvm.deploys()).count(),
         gas_used: 0,
     };
     deployer.factory().await?;
@@ -319,26 +396,31 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
     let exec_key = ProgramKey::exec(&l2.chain_config).0;
     // In the order in which the sequencer sends the proofs; an attestation verifier that is deployed comes last.
     let mut backends = Vec::new();
-    if !dev_mode {
-        let listed = [
-            (config.deployer.risc0_contract_verifier, config.deployer.risc0_program_key),
-            (config.deployer.sp1_contract_verifier, config.deployer.sp1_program_key),
-            (config.deployer.pico_contract_verifier, config.deployer.pico_program_key),
-            (config.deployer.exec_contract_verifier, Some(exec_key)),
-        ];
-        for (verifier, program_key) in listed {
-            if let (Some(verifier), Some(program_key)) =
-                (verifier.filter(|v| *v != UNUSED_VERIFIER), program_key)
-            {
-                backends.push(Backend { verifier, required: true, program_key });
-            }
+    let mut verifiers = Vec::new();
+    for zkvm in &zkvms {
+        let verifier = match zkvm.verifier {
+            Some(verifier) => verifier,
+            None => deployer.verifier(zkvm.contract).await?,
+        };
+        verifiers.push((zkvm.kind, verifier));
+        if let Some(program_key) = zkvm.program_key {
+            backends.push(Backend { verifier, required: true, program_key });
         }
+    }
+    if let Some(verifier) =
+        config.deployer.exec_contract_verifier.filter(|v| !dev_mode && *v != UNUSED_VERIFIER)
+    {
+        backends.push(Backend { verifier, required: true, program_key: exec_key });
     }
     let count = backends.len() + usize::from(deploys_verifier);
     let threshold = match config.deployer.proof_threshold {
-        Some(threshold) if count > 0 => u8::try_from(threshold).unwrap_or(u8::MAX),
-        Some(_) | None => u8::try_from(count).unwrap_or(u8::MAX),
+        Some(threshold) if count > 0 => usize::try_from(threshold).unwrap_or(usize::MAX),
+        Some(_) | None => count,
     };
+    // With k of n, any k will do.
+    let required = threshold >= count;
+    backends.iter_mut().for_each(|backend| backend.required = required);
+    let threshold = u8::try_from(threshold).unwrap_or(u8::MAX);
     let plan = plan(&DeploymentConfig {
         factory: deployer.factory,
         deployer: deployer.account.address(),
@@ -365,7 +447,7 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         attestation: deploys_verifier.then(|| Attestation {
             signers: config.deployer.exec_attestation_addresses.clone(),
             threshold: config.deployer.exec_threshold.unwrap_or(1),
-            required: true,
+            required,
             program_key: exec_key,
         }),
         timelock: None,
@@ -387,6 +469,7 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         exec_verifier: plan
             .attestation_verifier
             .or(config.deployer.exec_contract_verifier.filter(|_| !dev_mode)),
+        verifiers,
         l1_block,
         gas_used: deployer.gas_used,
     })
@@ -412,6 +495,7 @@ async fn existing(
         bridge,
         proposer,
         exec_verifier,
+        verifiers: Vec::new(),
         l1_block: None,
         gas_used: 0,
     }))

@@ -8,7 +8,7 @@ use ensemble_actors::ShadowWitness;
 use ensemble_actors::{
     BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, CheckedWitness, ClientWitness,
     Clock, Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
-    L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER, ProofCheck,
+    L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER,
     ProofManager, ProofManagerConfig, ProofManagerOutlets, ProofSender, ProofSenderConfig,
     ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services, SystemClock, WitnessSource,
 };
@@ -28,7 +28,7 @@ use crate::{
     config::{self, Config, RunRequirements},
     events::Subscriptions,
     repair::{Repair, RepairError, RepairReport, RepairSettings, RepairStep},
-    startup::{self, Inconsistent, Sources, StartupState, Verdict},
+    startup::{self, Inconsistent, Sources, StartupState, Verdict, WantedProofs},
 };
 
 /// Largest answer of the execution client: a witness of a full block.
@@ -134,7 +134,7 @@ impl SequencerBuilder {
         let Prepared {
             config,
             needed,
-            checks,
+            proofs,
             mut services,
             lock,
             state,
@@ -143,8 +143,8 @@ impl SequencerBuilder {
             lifecycle,
             hang,
         } = prepared;
-        let shadow = witness_source(&config, &checks, &mut services, witness).await?;
-        let system = assemble(&config, &needed, &services, checks, subscriptions, lifecycle, hang)?;
+        let shadow = witness_source(&config, !proofs.checks.is_empty(), &mut services, witness).await?;
+        let system = assemble(&config, &needed, &services, proofs, subscriptions, lifecycle, hang)?;
         #[cfg(not(feature = "shadow"))]
         let None = shadow;
         Ok(Sequencer {
@@ -192,11 +192,11 @@ impl SequencerBuilder {
             max_blobs: config.committer.max_blobs,
             accounts: [prepared.needed.committer.address, prepared.needed.verifier.address],
             flight_limit: FLIGHT_LIMIT,
-            proving: !prepared.checks.is_empty(),
+            proving: !prepared.proofs.checks.is_empty(),
         };
         let witness = prepared.witness.take();
         let shadow =
-            witness_source(&prepared.config, &prepared.checks, &mut prepared.services, witness).await?;
+            witness_source(&prepared.config, settings.proving, &mut prepared.services, witness).await?;
         let done = Repair::new(&prepared.services, &settings, tell).run().await;
         prepared.services.store.close().await;
         #[cfg(not(feature = "shadow"))]
@@ -230,7 +230,7 @@ impl SequencerBuilder {
             &engine,
         )
         .await?;
-        let checks = startup::proof_checks(&self.config, &facts, &l1).await?;
+        let proofs = startup::wanted_proofs(&self.config, &facts, &l1).await?;
         let path = self.config.store.url.sqlite_path().ok_or_else(|| {
             StartError::Unsupported(
                 "store.url: PostgreSQL is not available yet; give the path of an SQLite file".to_owned(),
@@ -249,7 +249,7 @@ impl SequencerBuilder {
             chain: &facts,
             committer: needed.committer.address,
             verifier: needed.verifier.address,
-            proofs: &checks.iter().map(|c| c.prover_type()).collect::<Vec<_>>(),
+            policy: &proofs.policy,
         };
         store.bind_identity(&sources.identity()).await?;
         let state = sources.gather().await?;
@@ -259,7 +259,7 @@ impl SequencerBuilder {
         Ok(Prepared {
             config: self.config,
             needed,
-            checks,
+            proofs,
             services,
             lock,
             state,
@@ -284,7 +284,7 @@ enum Opening {
 struct Prepared {
     config: Config,
     needed: RunRequirements,
-    checks: Vec<Arc<dyn ProofCheck>>,
+    proofs: WantedProofs,
     services: Services,
     lock: Option<StoreLock>,
     state: StartupState,
@@ -308,11 +308,11 @@ fn log_state(state: &StartupState, verdict: &Verdict, goes_on: bool) {
 /// Puts the wanted source of witnesses into the services, and gives the shadow node when that is one.
 async fn witness_source(
     config: &Config,
-    checks: &[Arc<dyn ProofCheck>],
+    proving: bool,
     services: &mut Services,
     wanted: Option<Arc<dyn WitnessSource>>,
 ) -> Result<Option<Shadow>, StartError> {
-    let shadowed = matches!(config.witness.source, config::WitnessSource::Shadow) && !checks.is_empty();
+    let shadowed = matches!(config.witness.source, config::WitnessSource::Shadow) && proving;
     let mut shadow = None;
     match wanted {
         Some(witness) => services.witness = witness,
@@ -473,7 +473,7 @@ fn assemble(
     config: &Config,
     needed: &RunRequirements,
     services: &Services,
-    checks: Vec<Arc<dyn ProofCheck>>,
+    proofs: WantedProofs,
     mut events: Subscriptions,
     lifecycle: Vec<Outlet<LifecycleEvent>>,
     hang: Duration,
@@ -497,6 +497,7 @@ fn assemble(
     events.tx_confirmed.add(proof_sender.outlet());
     events.tx_failed.add(committer.outlet());
     events.tx_failed.add(proof_sender.outlet());
+    let WantedProofs { checks, policy } = proofs;
     let proving = !checks.is_empty();
     if proving {
         events.batch_committed.add(manager.outlet());
@@ -569,11 +570,11 @@ fn assemble(
         L1Watcher::new(seat, watcher_config.clone(), held.clone(), Arc::clone(&out))
     }));
 
-    let proofs = checks.iter().map(|c| c.prover_type()).collect();
     if proving {
         let lease = millis(config.prover_server.lease_ms);
         let manager_config = Arc::new(ProofManagerConfig {
             checks,
+            policy: policy.clone(),
             lease,
             idle_retry: millis(500),
             max_bad_proofs: 3,
@@ -608,7 +609,7 @@ fn assemble(
 
     let proof_sender_config = ProofSenderConfig {
         poll: if proving { millis(1_000) } else { millis(config.prover_server.dev_interval_ms) },
-        proofs,
+        policy,
     };
     let out = Arc::new(ProofSenderOutlets {
         sender: sender.outlet(),

@@ -23,7 +23,7 @@ use ensemble::account::Call;
 use ensemble_actors::{
     BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, ClientWitness, Confirmations,
     DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender, L1SenderConfig,
-    L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, ManualClock, ProofSender,
+    L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, ManualClock, ProofPolicy, ProofSender,
     ProofSenderConfig, ProofSenderOutlets, SenderKey, Services, Step,
 };
 use ensemble_batch::{BatchHeader, BatchLimits, GWEI};
@@ -249,7 +249,7 @@ fn start(
     let mut batch_verified = ensemble_actors::Fanout::default();
     batch_verified.add(block_producer.outlet());
     let out = ProofSenderOutlets { sender: l1_sender.outlet(), batch_verified };
-    let config = ProofSenderConfig { proofs: Vec::new(), poll: NEVER };
+    let config = ProofSenderConfig { policy: ProofPolicy::default(), poll: NEVER };
     let (held, out) = (services.clone(), Arc::new(out));
     tree = tree.child(child(&proof_sender, move |seat| {
         ProofSender::new(seat, config.clone(), held.clone(), Arc::clone(&out))

@@ -34,7 +34,8 @@ pub use l1_committer::{DataAvailability, L1Committer, L1CommitterConfig, L1Commi
 pub use l1_sender::{L1Sender, L1SenderConfig, L1SenderOutlets, SenderKey};
 pub use l1_watcher::{Confirmations, L1Watcher, L1WatcherConfig, L1WatcherOutlets};
 pub use proof_manager::{
-    AttestationCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
+    AttestationCheck, OnChainCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
+    ProofPolicy, ProofSlot,
 };
 pub use proof_sender::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
 pub use prover_server::{

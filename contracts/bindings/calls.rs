@@ -231,6 +231,17 @@ pub fn verifier_key_hash() -> Bytes {
     abi::encode(abi::sp1::KeyHashCall {})
 }
 
+/// `IProofVerifier.verify(programKey, publicValues, proof)`, which every verifier of the proposer has: answers nothing,
+/// or reverts with the reason.
+#[must_use]
+pub fn verify_proof(program_key: B256, public_values: &[u8], proof: &[u8]) -> Bytes {
+    abi::encode(abi::sp1::VerifyCall {
+        program_key: program_key.0,
+        public_values: abi::bytes(public_values),
+        proof: abi::bytes(proof),
+    })
+}
+
 // --------------------------------------------------------------------------------------------- both L1 contracts
 
 /// `pause()` or `unpause()` of `CommonBridge` or `OnChainProposer`. The guardian and the admin may pause, only the
@@ -344,6 +355,7 @@ mod tests {
             (max_deposit_wait(), "MAX_DEPOSIT_WAIT()".into()),
             (seal_window(), "SEAL_WINDOW()".into()),
             (verifier_key_hash(), "KEY_HASH()".into()),
+            (verify_proof(B256::ZERO, &[1; 64], &[2]), "verify(bytes32,bytes,bytes)".into()),
             (set_paused(true), "pause()".into()),
             (set_paused(false), "unpause()".into()),
             (paused(), "paused()".into()),

@@ -248,7 +248,11 @@ impl Config {
                 ProverType::Exec => {
                     (deployer.exec_contract_verifier, !deployer.exec_attestation_addresses.is_empty(), None)
                 }
-                ProverType::Risc0 => (deployer.risc0_contract_verifier, false, deployer.risc0_program_key),
+                ProverType::Risc0 => (
+                    deployer.risc0_contract_verifier,
+                    deployer.risc0_deploy_verifier,
+                    deployer.risc0_program_key,
+                ),
                 ProverType::Sp1 => {
                     (deployer.sp1_contract_verifier, deployer.sp1_deploy_verifier, deployer.sp1_program_key)
                 }

@@ -44,6 +44,8 @@ section! {
         like "0x0000000000000000000000000000000000000000000000000000000000000001";
     /// Address of the contract which verifies RISC0 proofs; as for Pico.
     risc0_contract_verifier: Option<Address> = None, like "0x00000000000000000000000000000000000000aa";
+    /// Whether to deploy the RISC0 verifier.
+    risc0_deploy_verifier: bool = false, like "false";
     /// Image id of the program that RISC0 proves.
     risc0_program_key: Option<B256> = None,
         like "0x0000000000000000000000000000000000000000000000000000000000000001";

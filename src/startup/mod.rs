@@ -6,10 +6,10 @@ mod state;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use alloy_primitives::Address;
-use ensemble_actors::{AttestationCheck, ChainFacts, ProofCheck};
+use alloy_primitives::{Address, Bytes};
+use ensemble_actors::{AttestationCheck, ChainFacts, OnChainCheck, ProofCheck, ProofPolicy, ProofSlot};
 use ensemble_batch::{BatchHeader, ProgramKey};
-use ensemble_contracts::{calls, returns};
+use ensemble_contracts::{ScheduledBackend, calls, last_verifiable_together, returns};
 use ensemble_engine_api::{BlockId, EngineError, ExecutionClient, ForkSchedule};
 use ensemble_error::{Classify, Severity};
 use ensemble_l1::{BlockTag, L1Client, L1Error};
@@ -320,19 +320,27 @@ pub(crate) async fn chain_facts(
     })
 }
 
-/// The proofs that the contract wants, in its order, and how each is checked.
-pub(crate) async fn proof_checks(
+/// Which proofs the contract wants, and how each is checked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WantedProofs {
+    pub(crate) checks: Vec<Arc<dyn ProofCheck>>,
+    pub(crate) policy: ProofPolicy,
+}
+
+/// The proofs that the contract wants of the next batches, and how each is checked.
+pub(crate) async fn wanted_proofs(
     config: &Config,
     facts: &ChainFacts,
     l1: &Arc<dyn L1Client>,
-) -> Result<Vec<Arc<dyn ProofCheck>>, StartError> {
-    let answer =
-        wait_for("L1", async || l1.call(facts.proposer, calls::backends(), BlockTag::Latest).await).await?;
-    let (backends, threshold) = returns::backends(&answer)?;
-    let wanted: Vec<_> = backends.iter().filter(|b| b.verifier != UNUSED_VERIFIER).collect();
+) -> Result<WantedProofs, StartError> {
+    let ask = async |data: Bytes| {
+        wait_for("L1", async || l1.call(facts.proposer, data.clone(), BlockTag::Latest).await).await
+    };
+    let (backends, threshold) = returns::backends(&ask(calls::backends()).await?)?;
+    let next = returns::u64(&ask(calls::last_verified_batch()).await?)? + 1;
     if config.prover_server.dev_mode {
-        return if wanted.is_empty() {
-            Ok(Vec::new())
+        return if backends.iter().all(|b| b.verifier == UNUSED_VERIFIER) {
+            Ok(WantedProofs::default())
         } else {
             Err(StartError::Proofs(format!(
                 "prover_server.dev_mode is on, but the contracts want {threshold} proof(s) for every batch; turn it \
@@ -340,62 +348,88 @@ pub(crate) async fn proof_checks(
             )))
         };
     }
-    if wanted.is_empty() {
+    if !backends.iter().any(|backend| backend.proves(next)) {
         return Err(StartError::Proofs(
             "the contracts were deployed for dev mode and take no proofs; set prover_server.dev_mode = true, or \
              deploy contracts with a verifier"
                 .to_owned(),
         ));
     }
+    if let Some(last) = last_verifiable_together(&backends, next) {
+        tracing::warn!(
+            last,
+            "the contracts want other proofs after this batch: start the sequencer again when it is verified"
+        );
+    }
+    let mut wanted = WantedProofs {
+        policy: ProofPolicy { slots: Vec::new(), threshold: threshold.into() },
+        ..Default::default()
+    };
+    for backend in &backends {
+        if !backend.proves(next) {
+            wanted.policy.slots.push(None);
+            continue;
+        }
+        let check = proof_check(config, facts, backend)?;
+        let kind = check.prover_type();
+        if wanted.policy.kinds().any(|other| other == kind) {
+            return Err(StartError::Proofs(format!("the contracts list two backends for {kind} proofs")));
+        }
+        wanted.policy.slots.push(Some(ProofSlot { kind, required: backend.required }));
+        wanted.checks.push(check);
+    }
+    Ok(wanted)
+}
+
+/// How the proofs of one backend are checked.
+fn proof_check(
+    config: &Config,
+    facts: &ChainFacts,
+    backend: &ScheduledBackend,
+) -> Result<Arc<dyn ProofCheck>, StartError> {
     let named = [
         (ProverType::Exec, config.deployer.exec_contract_verifier),
         (ProverType::Risc0, config.deployer.risc0_contract_verifier),
         (ProverType::Sp1, config.deployer.sp1_contract_verifier),
         (ProverType::Pico, config.deployer.pico_contract_verifier),
     ];
-    let mut checks: Vec<Arc<dyn ProofCheck>> = Vec::new();
-    for backend in wanted {
-        let kind =
-            named.iter().find(|(_, address)| *address == Some(backend.verifier)).map(|(kind, _)| *kind);
-        match kind {
-            Some(ProverType::Exec) => {
-                let program_key = facts.exec_program_key();
-                if backend.program_key != program_key.0 {
-                    return Err(StartError::Proofs(format!(
-                        "the contracts were deployed for exec program {}, this L2's chain configuration gives {}; \
-                         check l2.genesis_path and the execution client's genesis",
-                        backend.program_key, program_key.0
-                    )));
-                }
-                let attesters: BTreeSet<Address> =
-                    config.deployer.exec_attestation_addresses.iter().copied().collect();
-                if attesters.is_empty() {
-                    return Err(StartError::Proofs(
-                        "deployer.exec_attestation_addresses is empty, so no attestation could be checked"
-                            .to_owned(),
-                    ));
-                }
-                checks.push(Arc::new(AttestationCheck {
-                    domain: AttestationDomain {
-                        l1_chain_id: facts.l1_chain_id,
-                        verifying_contract: backend.verifier,
-                    },
-                    attesters,
-                    program_key,
-                }));
-            }
-            Some(other) => {
+    match named.iter().find(|(_, address)| *address == Some(backend.verifier)).map(|(kind, _)| *kind) {
+        Some(ProverType::Exec) => {
+            let program_key = facts.exec_program_key();
+            if backend.program_key != program_key.0 {
                 return Err(StartError::Proofs(format!(
-                    "the contracts want {other} proofs, which this version cannot check yet"
+                    "the contracts were deployed for exec program {}, this L2's chain configuration gives {}; \
+                     check l2.genesis_path and the execution client's genesis",
+                    backend.program_key, program_key.0
                 )));
             }
-            None => {
-                return Err(StartError::Proofs(format!(
-                    "the contracts want proofs for the verifier at {}, which no deployer.*_contract_verifier names",
-                    backend.verifier
-                )));
+            let attesters: BTreeSet<Address> =
+                config.deployer.exec_attestation_addresses.iter().copied().collect();
+            if attesters.is_empty() {
+                return Err(StartError::Proofs(
+                    "deployer.exec_attestation_addresses is empty, so no attestation could be checked"
+                        .to_owned(),
+                ));
             }
+            Ok(Arc::new(AttestationCheck {
+                domain: AttestationDomain {
+                    l1_chain_id: facts.l1_chain_id,
+                    verifying_contract: backend.verifier,
+                },
+                attesters,
+                program_key,
+            }))
         }
+        Some(prover_type @ (ProverType::Risc0 | ProverType::Sp1 | ProverType::Pico)) => {
+            Ok(Arc::new(OnChainCheck {
+                prover_type,
+                verifier: backend.verifier,
+                program_key: ProgramKey(backend.program_key),
+            }))
+        }
+        None => Err(StartError::Proofs(format!(
+            "the contracts want proofs for the verifier at {}, which no deployer.*_contract_verifier names",
+            backend.verifier
+        ))),
     }
-    Ok(checks)
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use ensemble_actors::{ChainFacts, Clock};
+use ensemble_actors::{ChainFacts, Clock, ProofPolicy};
 use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ExecutionClient};
 use ensemble_l1::{BlockTag, L1Client, L1Error};
-use ensemble_messages::{IntentKind, ProverType, SenderRole};
+use ensemble_messages::{IntentKind, SenderRole};
 use ensemble_store::{BatchStatus, ChainIdentity, OpenTransactions, Store};
 use serde::Serialize;
 
@@ -176,7 +176,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) committer: Address,
     pub(crate) verifier: Address,
     /// The proofs that L1 wants of every batch.
-    pub(crate) proofs: &'a [ProverType],
+    pub(crate) policy: &'a ProofPolicy,
 }
 
 impl Sources<'_> {
@@ -260,8 +260,10 @@ impl Sources<'_> {
         let pending = self.store.pending_intents(SenderRole::Prover).await?;
         for number in l1.last_verified + 1..=store.verified {
             let stored = self.store.proofs_of(number).await?;
-            let proven = self.proofs.iter().all(|kind| stored.iter().any(|p| p.proof.prover_type == *kind));
-            if !proven && !pending.iter().any(|i| i.kind == IntentKind::VerifyBatches { last: number }) {
+            let there: Vec<_> = stored.iter().map(|p| p.proof.prover_type).collect();
+            if !self.policy.is_enough(&there)
+                && !pending.iter().any(|i| i.kind == IntentKind::VerifyBatches { last: number })
+            {
                 return Ok(Some(number));
             }
         }
@@ -393,6 +395,7 @@ mod tests {
     use ensemble_batch::{BatchHeader, ProgramKey, PublicValues};
     use ensemble_engine_api::mock::MockEngine;
     use ensemble_l1::mock::MockL1;
+    use ensemble_messages::ProverType;
     use ensemble_messages::{BatchProof, IntentId, TxIntent};
     use ensemble_store::BatchRecord;
 
@@ -468,7 +471,7 @@ mod tests {
             chain: &chain,
             committer: Address::ZERO,
             verifier: Address::ZERO,
-            proofs: &[ProverType::Exec],
+            policy: &ProofPolicy::all_of(&[ProverType::Exec]),
         };
         let l1 = at_genesis();
         let ours = sources.store_state(&l1).await.unwrap();
@@ -502,7 +505,8 @@ mod tests {
         store.put_intent(&intent).await.unwrap();
         assert_eq!(sources.without_proofs(&further(2), &ours).await.unwrap(), None, "it is looked after");
         assert_eq!(sources.without_proofs(&l1, &ours).await.unwrap(), Some(2), "not this one");
-        sources.proofs = &[];
+        let none = ProofPolicy::default();
+        sources.policy = &none;
         assert_eq!(sources.without_proofs(&l1, &ours).await.unwrap(), None, "none are wanted");
     }
 }

@@ -477,6 +477,7 @@ impl World {
         let config = ProverClientConfig {
             prover_server_endpoint: format!("127.0.0.1:{}", self.config.prover_server.listen_port),
             proving_time_ms: 100,
+            prover_type: backend.prover_type(),
             name: name.to_owned(),
             backoff_initial_ms: 50,
             backoff_max_ms: 500,

@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::ProofCheck;
+use super::{ProofCheck, ProofPolicy};
 
 /// Settings of the ProofManager.
 #[derive(Clone, Debug)]
 pub struct ProofManagerConfig {
-    /// One check per kind of proof that every batch needs.
+    /// One check per kind of proof that is asked for.
     pub checks: Vec<Arc<dyn ProofCheck>>,
+    /// Which of them a batch needs.
+    pub policy: ProofPolicy,
     /// How long a prover has for a batch without a heartbeat.
     pub lease: Duration,
     /// How long a prover without work waits before it asks again.

@@ -1,6 +1,6 @@
 //! ProofManager: hands batches to provers and takes their proofs.
 //!
-//! Every batch needs one proof of each wanted kind. A batch is leased to one prover at a time; a lease that runs
+//! Every batch needs the proofs that the contract's policy asks for. A batch is leased to one prover at a time; a lease that runs
 //! out gives it to the next. A proof is checked against the batch's public values and stored before it is
 //! acknowledged (SEQ-INV-6); a prover that hands in bad proofs is put in quarantine.
 
@@ -8,10 +8,12 @@ mod actor;
 mod assignment;
 mod check;
 mod config;
+mod policy;
 #[cfg(test)]
 mod tests;
 mod work;
 
 pub use actor::{ProofManager, ProofManagerOutlets};
-pub use check::{AttestationCheck, ProofCheck};
+pub use check::{AttestationCheck, OnChainCheck, ProofCheck};
 pub use config::ProofManagerConfig;
+pub use policy::{ProofPolicy, ProofSlot};

@@ -13,6 +13,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes};
 use ensemble_batch::{ProgramKey, PublicValues};
+use ensemble_l1::L1Error;
 use ensemble_messages::{
     BatchCommitted, BatchProof, BatchVerified, Heartbeat, LeaseId, ProofReady, ProofRejection,
     ProverIdentity, ProverType, Register, RequestWork, SessionId, SubmitProof, SubmitReply, Work, WorkReply,
@@ -26,7 +27,10 @@ use ensemble_supervision::{CallError, faults};
 use futures::future::join_all;
 use tokio::sync::mpsc::Receiver;
 
-use super::{AttestationCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets};
+use super::{
+    AttestationCheck, OnChainCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
+    ProofPolicy,
+};
 use crate::{
     Step,
     testing::{Bed, L1_CHAIN, Running, next, run, tap},
@@ -62,6 +66,7 @@ fn attestation(bed: &Bed) -> AttestationCheck {
 
 fn config(checks: Vec<Arc<dyn ProofCheck>>) -> ProofManagerConfig {
     ProofManagerConfig {
+        policy: ProofPolicy::all_of(&checks.iter().map(|c| c.prover_type()).collect::<Vec<_>>()),
         checks,
         lease: Duration::from_millis(LEASE_MS),
         idle_retry: Duration::from_millis(1234),
@@ -393,6 +398,58 @@ async fn an_acknowledged_proof_is_checked_and_stored() {
     other_bytes.prover_type = ProverType::Exec;
     assert_eq!(managing.submit("b", LeaseId(77), &other_bytes).await, SubmitReply::Duplicate);
     assert_eq!(bed.store().proofs_of(1).await.unwrap()[0].prover, "a");
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-6, SEQ-INV-7: the verifier on L1 has the last word on a zkVM's proof: what it does not take is refused with
+/// its reason, and while it cannot be asked the prover is told to come again.
+#[actix::test]
+async fn the_verifier_on_l1_has_the_last_word() {
+    const VERIFIER: Address = Address::repeat_byte(0xe1);
+    let bed = Bed::new().await;
+    let program_key = ProgramKey(B256::repeat_byte(9));
+    let check = OnChainCheck { prover_type: ProverType::Sp1, verifier: VERIFIER, program_key };
+    let managing = start_with(&bed, "manager-on-chain", config(vec![Arc::new(check)])).await;
+    let batch = bed.batch().await;
+    let honest = managing.proof(&batch);
+    let values = honest.public_values.abi_encode();
+    let proof = |bytes: &'static [u8]| BatchProof {
+        prover_type: ProverType::Sp1,
+        program_key,
+        proof: Bytes::from_static(bytes),
+        ..honest.clone()
+    };
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    bed.l1.on_call(move |call| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(call.to, VERIFIER);
+        let is = |bytes: &[u8]| {
+            call.data == ensemble_contracts::calls::verify_proof(program_key.0, &values, bytes)
+        };
+        match () {
+            () if is(b"good") => Ok(Bytes::new()),
+            () if is(b"bad") => {
+                let data = alloy_primitives::keccak256("ProofInvalid()")[..4].to_vec().into();
+                Err(L1Error::ExecutionReverted { message: "reverted".to_owned(), data })
+            }
+            () if is(b"away") => Err(L1Error::RateLimited { message: "later".to_owned() }),
+            () => Ok(Bytes::from(vec![0; 32])),
+        }
+    });
+    let submit = async |name: &str, bytes| managing.submit(name, LeaseId(1), &proof(bytes)).await;
+    let refused = |reply: SubmitReply| match reply {
+        SubmitReply::Rejected(ProofRejection::Invalid(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(refused(submit("a", b"").await).contains("empty"));
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "L1 is not asked about nothing");
+    assert!(refused(submit("b", b"bad").await).contains("ProofInvalid"));
+    assert!(refused(submit("c", b"no verifier there").await).contains("no verifier"));
+    assert!(matches!(submit("d", b"away").await, SubmitReply::RetryLater { .. }));
+    assert!(bed.store().proofs_of(1).await.unwrap().is_empty());
+    assert_eq!(submit("e", b"good").await, SubmitReply::Accepted);
+    assert_eq!(bed.store().proofs_of(1).await.unwrap().len(), 1);
     managing.run.stop().await;
 }
 

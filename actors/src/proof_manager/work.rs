@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use ensemble_batch::{BatchInput, PublicValues};
+use ensemble_contracts::{calls, errors};
+use ensemble_l1::{BlockTag, L1Error};
 use ensemble_messages::{BatchProof, ProofReady, ProofRejection, ProverType, SubmitReply, Work};
 use ensemble_store::{BatchRecord, BatchStatus};
 
@@ -127,6 +129,23 @@ impl Desk {
         Ok(self.services.store.extend_lease(lease, self.lease_until()).await?)
     }
 
+    /// Why the verifier on L1 does not take a proof; none when it does.
+    async fn refused_on_l1(
+        &self,
+        verifier: Address,
+        proof: &BatchProof,
+    ) -> Result<Option<String>, ActorError> {
+        let values = proof.public_values.abi_encode();
+        let data = calls::verify_proof(proof.program_key.0, &values, &proof.proof);
+        match self.services.l1.call(verifier, data, BlockTag::Latest).await {
+            // The function gives nothing back. Anything else is not the verifier.
+            Ok(answer) if answer.is_empty() => Ok(None),
+            Ok(_) => Ok(Some(format!("the contract at {verifier} is no verifier"))),
+            Err(L1Error::ExecutionReverted { data, .. }) => Ok(Some(errors::describe_revert(&data))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Checks a proof and keeps it. An `Err` means that it could not be looked at now.
     pub(super) async fn accept(&self, proof: &BatchProof, prover: &str) -> Result<SubmitReply, ActorError> {
         let store = &self.services.store;
@@ -147,11 +166,17 @@ impl Desk {
                 got: proof.program_key,
             });
         }
+        let on_chain = check.verifier();
         let (check, checked) = (Arc::clone(check), proof.clone());
         let verdict = tokio::task::spawn_blocking(move || check.check(&checked))
             .await
             .map_err(|e| ActorError::Task(e.to_string()))?;
         if let Err(why) = verdict {
+            return rejected(ProofRejection::Invalid(why));
+        }
+        if let Some(verifier) = on_chain
+            && let Some(why) = self.refused_on_l1(verifier, proof).await?
+        {
             return rejected(ProofRejection::Invalid(why));
         }
         Ok(if store.insert_proof(proof, prover).await? {
@@ -161,7 +186,7 @@ impl Desk {
         })
     }
 
-    /// The batch, when all its proofs are there and it is not verified yet.
+    /// The batch, when enough of its proofs are there and it is not verified yet.
     pub(super) async fn ready(&self, number: u64) -> Result<Option<ProofReady>, ActorError> {
         let store = &self.services.store;
         match store.batch(number).await? {
@@ -170,11 +195,11 @@ impl Desk {
         }
         let there: Vec<ProverType> =
             store.proofs_of(number).await?.iter().map(|p| p.proof.prover_type).collect();
-        let all = self.config.checks.iter().all(|c| there.contains(&c.prover_type()));
-        Ok(all.then_some(ProofReady { batch_number: number, prover_types: there }))
+        let enough = self.config.policy.is_enough(&there);
+        Ok(enough.then_some(ProofReady { batch_number: number, prover_types: there }))
     }
 
-    /// The first batch that is not verified, when its proofs are all there.
+    /// The first batch that is not verified, when enough of its proofs are there.
     pub(super) async fn next_ready(&self) -> Result<Option<ProofReady>, ActorError> {
         let verified = self
             .services

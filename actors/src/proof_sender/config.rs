@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use ensemble_messages::ProverType;
+use crate::ProofPolicy;
 
 /// Settings of the ProofSender.
 #[derive(Clone, Debug)]
 pub struct ProofSenderConfig {
-    /// Kinds of proof in the order in which the contract lists its verifiers; empty in dev mode, where batches are
-    /// verified without proofs.
-    pub proofs: Vec<ProverType>,
+    /// The proofs that the contract wants; none in dev mode, where batches are verified without.
+    pub policy: ProofPolicy,
     /// How often L1 is looked at.
     pub poll: Duration,
 }

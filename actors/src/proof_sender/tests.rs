@@ -18,6 +18,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
 use crate::testing::{Bed, FakeSender, PROPOSER, Proposer, Running, next, run, tap, unreachable_l1, until};
+use crate::{ProofPolicy, ProofSlot};
 
 struct Verifying {
     run: Running<ProofSender>,
@@ -28,11 +29,15 @@ struct Verifying {
 }
 
 async fn start(bed: &Bed, name: &str, proofs: &[ProverType]) -> Verifying {
+    start_with(bed, name, ProofPolicy::all_of(proofs)).await
+}
+
+async fn start_with(bed: &Bed, name: &str, policy: ProofPolicy) -> Verifying {
     let (sender, asked) = FakeSender::new();
     let (batch_verified, verified) = tap();
     let out = Arc::new(ProofSenderOutlets { sender: sender.outlet(), batch_verified });
     let proposer = Proposer::on(&bed.l1);
-    let config = ProofSenderConfig { proofs: proofs.to_vec(), poll: Duration::from_secs(3600) };
+    let config = ProofSenderConfig { policy, poll: Duration::from_secs(3600) };
     let services = bed.services.clone();
     let run =
         run(name, move |seat| ProofSender::new(seat, config.clone(), services.clone(), Arc::clone(&out)))
@@ -93,6 +98,31 @@ fn wanted(batch: &BatchRecord, kinds: &[ProverType], id: &TxIntent) -> TxIntent 
 
 fn ready(batch_number: u64) -> ProofReady {
     ProofReady { batch_number, prover_types: vec![] }
+}
+
+/// SEQ-INV-7: with k of n, any k go to L1 at once, in the places of their backends; the other places are empty.
+#[actix::test]
+async fn enough_proofs_are_enough() {
+    let bed = Bed::new().await;
+    let slot = |kind| Some(ProofSlot { kind, required: false });
+    let policy = ProofPolicy {
+        slots: vec![slot(ProverType::Risc0), None, slot(ProverType::Sp1), slot(ProverType::Exec)],
+        threshold: 2,
+    };
+    let mut verifying = start_with(&bed, "proofs-enough", policy).await;
+    let batch = committed(&bed, 1).await.remove(0);
+    prove(&bed, 1, ProverType::Exec).await;
+    prove(&bed, 1, ProverType::Pico).await;
+    verifying.run.handle.tell(ready(1)).await.unwrap();
+    verifying.whole_step(&bed).await;
+    assert!(verifying.asked.try_recv().is_err(), "one is not enough, and nobody wants Pico's");
+    prove(&bed, 1, ProverType::Risc0).await;
+    verifying.run.handle.tell(ready(1)).await.unwrap();
+    let intent = next(&mut verifying.asked).await;
+    let of = |kind| proof(1, kind).proof;
+    let proofs = [of(ProverType::Risc0), Bytes::new(), Bytes::new(), of(ProverType::Exec)];
+    assert_eq!(intent.data, calls::verify_batches(&batch.header, &proofs));
+    verifying.run.stop().await;
 }
 
 /// SEQ-INV-7: nothing is verified before it is committed and every proof is there; the proofs go in the contract's
@@ -244,7 +274,10 @@ async fn a_refusing_sender_is_asked_again() {
     sender.reply(SendReply::Refused { reason: "disk full".into() });
     Proposer::on(&bed.l1);
     let out = Arc::new(ProofSenderOutlets { sender: sender.outlet(), batch_verified: Default::default() });
-    let config = ProofSenderConfig { proofs: vec![ProverType::Exec], poll: Duration::from_secs(3600) };
+    let config = ProofSenderConfig {
+        policy: ProofPolicy::all_of(&[ProverType::Exec]),
+        poll: Duration::from_secs(3600),
+    };
     let services = bed.services.clone();
     let mut run = run("proofs-refused", move |seat| {
         ProofSender::new(seat, config.clone(), services.clone(), Arc::clone(&out))

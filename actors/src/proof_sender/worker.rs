@@ -147,15 +147,17 @@ impl ProofSenderWorker {
         Err(ActorError::DepositsNotOnL1 { batch: header.number, deposit: header.deposits_index })
     }
 
-    /// The proofs of a batch in the order of the contract, none while one is missing.
+    /// The proofs of a batch in the order of the contract, empty where one is not given; none while they are not enough.
     async fn proofs(&self, number: u64) -> Result<Option<Vec<Bytes>>, ActorError> {
         let stored = self.services.store.proofs_of(number).await?;
-        Ok(self
-            .config
-            .proofs
-            .iter()
-            .map(|kind| stored.iter().find(|p| p.proof.prover_type == *kind).map(|p| p.proof.proof.clone()))
-            .collect())
+        let policy = &self.config.policy;
+        if !policy.is_enough(&stored.iter().map(|p| p.proof.prover_type).collect::<Vec<_>>()) {
+            return Ok(None);
+        }
+        let of = |kind| stored.iter().find(|p| p.proof.prover_type == kind).map(|p| p.proof.proof.clone());
+        Ok(Some(
+            policy.slots.iter().map(|slot| slot.and_then(|slot| of(slot.kind)).unwrap_or_default()).collect(),
+        ))
     }
 }
 

@@ -93,6 +93,7 @@ async fn serve(config: ProverServerConfig, with_manager: bool) -> Serving {
         program_key: bed.services.chain.exec_program_key(),
     };
     let manager_config = Arc::new(ProofManagerConfig {
+        policy: crate::ProofPolicy::all_of(&[ProverType::Exec]),
         checks: vec![Arc::new(check)],
         lease: LIMIT,
         idle_retry: Duration::from_millis(20),
