@@ -205,6 +205,10 @@ mod tests {
         assert!(!Revert::decode(&data).is("EnforcedPause"));
         assert_eq!(describe_revert(&revert("EnforcedPause()", &[])), "EnforcedPause()");
         assert_eq!(
+            describe_revert(&revert("RangeCrossesBoundary(uint256,uint256)", &[1, 40])),
+            "RangeCrossesBoundary(backend: 1, boundary: 40)"
+        );
+        assert_eq!(
             describe_revert(&revert("NotSequencer(address)", &[0xAA])),
             format!("NotSequencer(account: {})", crate::SKIPPED_VERIFIER)
         );

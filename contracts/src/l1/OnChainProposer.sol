@@ -199,7 +199,8 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     ) external {
         if (msg.sender != _sequencer) revert NotSequencer(msg.sender);
         _requireNotPaused();
-        uint256 expected = uint256(_lastCommitted) + 1;
+        uint256 previous = _lastCommitted;
+        uint256 expected = previous + 1;
         if (number != expected) revert UnexpectedBatchNumber(expected, number);
         if (sealedAt > block.timestamp || block.timestamp - sealedAt > SEAL_WINDOW) {
             revert SealTimeOutOfWindow(sealedAt, block.timestamp);
@@ -207,7 +208,7 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
 
         bytes32 hash = hashMemory(
             BatchHeader({
-                parentHash: _batchHash[expected - 1],
+                parentHash: _batchHash[previous],
                 stateRoot: stateRoot,
                 blockHash: blockHash,
                 withdrawalsRoot: withdrawalsRoot,
