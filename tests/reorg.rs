@@ -4,7 +4,7 @@
 mod common;
 
 use alloy_primitives::U256;
-use common::{World, address, all_healthy, client, ether, run, until};
+use common::{IN_VAIN, World, address, all_healthy, client, ether, run, until};
 use ensemble::config::Confirmations;
 use ensemble_contracts::events;
 use ensemble_l1::BlockTag;
@@ -84,8 +84,7 @@ fn a_dropped_commit_is_sent_again() {
         all_healthy(&sequencer).await;
         world.stop(&sequencer).await;
         prover.stop().await.unwrap();
-        // The verification that was under way, and a commit on top of the dropped one.
-        world.books_with_reverts(2).await;
+        world.books_with_reverts(IN_VAIN).await;
         world.rebuild().await;
     });
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use alloy_primitives::Bytes;
-use common::{World, address, all_healthy, client, component, ether, run, until};
+use common::{IN_VAIN, World, address, all_healthy, client, component, ether, run, until};
 use ensemble::{
     Sequencer, StartError,
     account::{Account, Call},
@@ -107,7 +107,7 @@ async fn verified_again(with_commit: bool) {
     world.stop(&sequencer).await;
     prover.stop().await.unwrap();
     // What was under way when the reorg came: a commit or a verification on top of one that is gone.
-    world.books_with_reverts(4).await;
+    world.books_with_reverts(IN_VAIN).await;
     world.rebuild().await;
 }
 
@@ -192,7 +192,7 @@ fn a_dropped_deposit_is_waited_for() {
         prover.stop().await.unwrap();
         let credited = client(&world.l2_url()).balance(address("depositor")).await.unwrap();
         assert_eq!(credited, ether(3_000), "SEQ-INV-1: once");
-        assert_eq!(world.books_with_reverts(4).await.deposits, 2);
+        assert_eq!(world.books_with_reverts(IN_VAIN).await.deposits, 2);
         world.rebuild().await;
     });
 }

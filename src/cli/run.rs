@@ -113,7 +113,9 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
     use ensemble_messages::ProverType;
     use ensemble_prover::{
         attestation::{AttestationDomain, AttestationKey},
+        backend::ProverBackend,
         client::{ProverClient, ProverClientConfig},
+        command::{CommandBackend, CommandConfig},
         exec::ExecBackend,
     };
 
@@ -123,8 +125,19 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let backend = match (config.client.backend, needed.attestation) {
-        (ProverType::Exec, Some(attestation)) => {
+    let client = &config.client;
+    let backend: Box<dyn ProverBackend> = match (&client.command, client.backend, needed.attestation) {
+        (Some(program), prover_type, _) => {
+            tracing::info!(program = %program.display(), %prover_type, "command backend");
+            Box::new(CommandBackend::new(CommandConfig {
+                program: std::path::absolute(program).unwrap_or_else(|_| program.clone()),
+                arguments: client.command_args.clone(),
+                prover_type,
+                timeout: Duration::from_millis(client.command_timeout_ms),
+                directory: None,
+            }))
+        }
+        (None, ProverType::Exec, Some(attestation)) => {
             let key = AttestationKey::from_bytes(attestation.account.private_key.expose_bytes())
                 .map_err(|e| CliError::Usage(format!("prover_client.attestation_private_key: {e}")))?;
             let domain = AttestationDomain {
@@ -134,9 +147,9 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
             tracing::info!(attester = %attestation.account.address, "exec backend");
             Box::new(ExecBackend::new(key, domain))
         }
-        (other, _) => {
+        (None, other, _) => {
             return Err(CliError::Usage(format!(
-                "prover_client.backend = \"{other}\" is not available in this version; use exec"
+                "prover_client.backend = \"{other}\" needs prover_client.command: the executable that makes the proofs"
             )));
         }
     };

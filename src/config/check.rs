@@ -494,7 +494,7 @@ impl ProverConfig {
     pub fn require_for_prover(&self) -> Result<ProverRequirements, ConfigErrors> {
         let endpoint = self.client.prover_server_endpoint.clone();
         let found = || match self.client.backend {
-            ProverType::Exec => {
+            ProverType::Exec if self.client.command.is_none() => {
                 let attestation = Attestation {
                     account: Account::of(self.client.attestation_private_key.as_ref()?),
                     l1_chain_id: self.client.l1_chain_id?,
@@ -502,7 +502,7 @@ impl ProverConfig {
                 };
                 Some(ProverRequirements { endpoint, attestation: Some(attestation) })
             }
-            ProverType::Risc0 | ProverType::Sp1 | ProverType::Pico => {
+            ProverType::Exec | ProverType::Risc0 | ProverType::Sp1 | ProverType::Pico => {
                 Some(ProverRequirements { endpoint, attestation: None })
             }
         };
@@ -511,7 +511,9 @@ impl ProverConfig {
 
     fn missing(&self) -> Vec<Problem> {
         match self.client.backend {
-            ProverType::Exec if !self.origins.is_mistaken("prover_client", "backend") => {
+            ProverType::Exec
+                if self.client.command.is_none() && !self.origins.is_mistaken("prover_client", "backend") =>
+            {
                 missing(&PROVER, Use::Prover, &self.client.shown(), &self.origins)
             }
             ProverType::Exec | ProverType::Risc0 | ProverType::Sp1 | ProverType::Pico => Vec::new(),

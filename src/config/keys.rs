@@ -279,7 +279,8 @@ section! {
         range [10, 3_600_000, "each question is a message to the prover server"];
     /// Name that the prover server shows for this client.
     name: String = "prover".to_owned(), like "prover";
-    /// What proves: `exec` (native re-execution, attested by a signature), `risc0`, `sp1` or `pico`.
+    /// Kind of the proofs: `exec` (native re-execution, attested by a signature), `risc0`, `sp1` or `pico`. For the zkVMs
+    /// `command` is needed.
     backend: ProverType = ProverType::Exec, like "exec";
     /// Token that the prover server asks for (`prover_server.auth_token`).
     token: Option<Secret> = None, like "a long random text", alias ["auth_token"];
@@ -291,6 +292,14 @@ section! {
     /// `exec`: address of the contract on L1 that checks the attestations, part of what is signed (EIP-712).
     attestation_verifier: Option<Address> = None, like "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
         alias ["exec_contract_verifier"], needed [Prover];
+    /// Executable that makes the proofs of that kind, in place of a backend of ours. It is started for each batch with two
+    /// paths, of the input and of the result; see docs/verifiers.md.
+    command: Option<PathBuf> = None, like "./prove.sh";
+    /// Arguments of the executable before the two paths, separated by commas.
+    command_args: Vec<String> = Vec::new(), like "--quiet";
+    /// Milliseconds after which the executable is killed.
+    command_timeout_ms: u64 = 3_600_000, like "3600000",
+        range [1_000, 604_800_000, "a proof takes time, and a hung executable must end"];
     /// `sp1`: how to prove: `mock`, `cpu` or `cuda`.
     sp1_prover: Sp1Prover = Sp1Prover::Cpu, like "cpu", variable ["SP1_PROVER"];
     /// `risc0`: skip the proof, for tests.

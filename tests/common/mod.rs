@@ -49,6 +49,9 @@ use tokio::{
 
 /// Most patience with anything. Nothing is expected to take that long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+/// Transactions that one reorg may have made in vain: what both keys have in flight on top of one that it drops
+/// (`eth.max_in_flight`).
+pub(crate) const IN_VAIN: u64 = 2 * 16;
 /// Time between two looks.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -4,6 +4,7 @@
 //! - [`client`]: [`ProverClient`] asks a sequencer for batches, has a
 //!   [`ProverBackend`] prove them and hands the proofs in until they are acknowledged.
 //! - [`attestation`]: the EIP-712 signature that is the proof of the `exec` backend: sign, recover, check.
+//! - `command` (feature `command`): the backend that has any executable make the proofs.
 //! - `exec` (feature `exec`): the backend that re-executes a batch natively and signs the result.
 //!
 //! Without the feature `exec` the crate is light: no execution client, no zkVM.
@@ -11,6 +12,8 @@
 pub mod attestation;
 pub mod backend;
 pub mod client;
+#[cfg(feature = "command")]
+pub mod command;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod protocol;
@@ -18,6 +21,8 @@ pub mod protocol;
 pub use attestation::{AttestationDomain, AttestationError, AttestationKey};
 pub use backend::{BackendError, BackendProof, ProverBackend};
 pub use client::{ClientEvent, ClientReport, ProverClient, ProverClientConfig, ProverError};
+#[cfg(feature = "command")]
+pub use command::{CommandBackend, CommandConfig};
 #[cfg(feature = "exec")]
 pub use exec::ExecBackend;
 pub use protocol::{
