@@ -9,7 +9,7 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    COMMITTER, DEPLOYER, Tolerance, VERIFIER, World, address, ether, number, process::Process, run,
+    COMMITTER, DEPLOYER, Tolerance, VERIFIER, World, address, ether, number, process::Process, run, until,
 };
 use ensemble::account::Call;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -63,6 +63,12 @@ fn killed_again_and_again() {
             () = killer => {}
         }
         let process = Process::start(&world, &log);
+        // The last deposit may be on its way still.
+        until("no transaction of the user on its way", async || {
+            let count = async |pending| user.client().transaction_count(user.address(), pending).await.ok();
+            (count(true).await? == count(false).await?).then_some(())
+        })
+        .await;
         world.all_included().await;
         world.transfers(&l2, "last", 2).await;
         let reached = world.committed().await + 2;
