@@ -34,6 +34,7 @@ fn command(world: &World, arguments: &[&str]) -> Command {
         .env("L2_GENESIS_PATH", config.l2.genesis_path.as_ref().unwrap())
         .env("STORE_URL", world.folder.path().join("ensemble.db"))
         .env("PROPOSER_COINBASE_ADDRESS", COINBASE.address.to_string())
+        .env("PROPOSER_INTERVAL_MS", "1000")
         .env("L1_WATCHER_CHECK_INTERVAL_MS", "100")
         .env("L1_WATCHER_CONFIRMATIONS", "0")
         .env("COMMITTER_COMMIT_TIME_MS", "1000")
