@@ -193,8 +193,8 @@ pub enum RepairError {
     },
     /// A block of a committed batch is nowhere.
     #[error(
-        "batch {number} ends with block {hash}, and {missing} is neither at the execution client nor in the store: restore a \
-         backup of one of them, or switch debug_getRawBlock on"
+        "batch {number} ends with block {hash}, and {missing} is neither at the execution client nor in the store: run \
+         `ensemble rebuild`, which takes it from L1, restore a backup of one of them, or switch debug_getRawBlock on"
     )]
     NoBlock {
         /// Number of the batch.
