@@ -228,8 +228,10 @@ async fn a_refused_token_is_waited_for() {
         assert!(reason.contains("jwt secret file") && reason.contains("clocks"), "{method:?}: {reason}");
         running.block(&bed).await;
     }
-    let status = running.system.status().remove(0);
-    assert_eq!((status.failures, status.restarts, status.state), (0, 0, ComponentState::Running));
+    // The block is told before the step ends.
+    let status = || running.system.status().remove(0);
+    until("health", || async { status().state == ComponentState::Running }).await;
+    assert_eq!((status().failures, status().restarts), (0, 0));
     assert_eq!(bed.engine.head().number, first.number + 3);
     running.system.shutdown().await;
 }
