@@ -25,7 +25,7 @@ use crate::{
     account::{Account, AccountError, Call},
     config::{Config, ConfigErrors, DataAvailability, EnvFileError, UNUSED_VERIFIER, update_env_file},
     execution_client, l1_client, l2_facts,
-    startup::wait_for,
+    startup::l1_chain,
 };
 
 /// The deterministic deployment proxy that most chains have (EIP-2470's predecessor, by its presigned transaction).
@@ -352,18 +352,7 @@ fn zkvms(config: &Config) -> Vec<Zkvm> {
 pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<Deployment, DeployError> {
     let needed = config.require_for_deploy()?;
     let l1 = l1_client(config)?;
-    let chain_id = wait_for("L1", async || l1.chain_id().await).await?;
-    if let Some(expected) = config.eth.chain_id
-        && expected != chain_id
-    {
-        return Err(StartError::WrongChain {
-            which: "L1",
-            actual: chain_id,
-            expected,
-            key: "eth.chain_id and eth.rpc_url",
-        }
-        .into());
-    }
+    let chain_id = l1_chain(config, &l1).await?;
     let wallet = Arc::new(Wallet::from_hex(needed.deployer.private_key.expose_hex().to_string())?);
     if l1.balance(wallet.address()).await?.is_zero() {
         return Err(DeployError::NoFunds(wallet.address()));

@@ -13,7 +13,7 @@ use std::{
 use alloy_primitives::{B256, U256};
 use common::{COMMITTER, VERIFIER, World, address, client, ether, lock, run, until};
 use ensemble::{
-    Sequencer, StartError,
+    StartError,
     account::Call,
     repair::{RepairError, RepairReport, RepairStep},
     startup::{Problem, Verdict},
@@ -37,20 +37,6 @@ fn lose(file: &Path) {
     for file in files(file).filter(|f| f.exists()) {
         std::fs::remove_file(file).unwrap();
     }
-}
-
-/// Lets every batch that was sealed be committed, so that none is lost with the store, and stops.
-async fn stop_with_all_committed(world: &World, sequencer: &Sequencer) {
-    // A batch that is lost before it is sent is sealed anew, with another time: right, but not for `books`.
-    sequencer.system().pause("block_producer").await.unwrap();
-    let head = world.l2_head().await;
-    let store = &sequencer.services().store;
-    until("the commit of every block", async || {
-        let batch = store.last_batch_at_least(BatchStatus::Committed).await.unwrap();
-        batch.is_some_and(|b| b.last_block >= head).then_some(())
-    })
-    .await;
-    world.stop(sequencer).await;
 }
 
 /// Every batch of a store file, and the extras of its blocks.
@@ -136,7 +122,7 @@ fn a_lost_store_is_made_again() {
         world.deposit(address("unverified deposit"), ether(7)).await;
         world.arrived(address("unverified deposit")).await;
         let second = world.withdraw(&user, address("on L1 later"), ether(300)).await;
-        stop_with_all_committed(&world, &sequencer).await;
+        world.stop_with_all_committed(&sequencer).await;
         let committed = world.committed().await;
         let verified_then = world.verified().await;
         assert!(verified >= 1 && committed > verified_then, "{verified} {verified_then} {committed}");
@@ -192,7 +178,7 @@ fn an_old_copy_of_the_store_is_brought_up_to_date() {
         world.deposit(user.address(), ether(3_000)).await;
         world.arrived(user.address()).await;
         world.verified_up_to(1).await;
-        stop_with_all_committed(&world, &sequencer).await;
+        world.stop_with_all_committed(&sequencer).await;
         let file = store_file(&world);
         let old = world.committed().await;
         let copy = world.folder.path().join("backup.db");
@@ -206,7 +192,7 @@ fn an_old_copy_of_the_store_is_brought_up_to_date() {
         world.transfers(&user, "later", 10).await;
         let withdrawn = world.withdraw(&user, address("on L1"), ether(500)).await;
         until("more batches", async || (world.committed().await >= old + 2).then_some(())).await;
-        stop_with_all_committed(&world, &sequencer).await;
+        world.stop_with_all_committed(&sequencer).await;
         prover.stop().await.unwrap();
         let committed = world.committed().await;
         let before = batches(&file).await;
@@ -257,7 +243,7 @@ fn what_cannot_be_made_again_is_said() {
         let user = world.user_l2("user").await;
         world.deposit(user.address(), ether(3_000)).await;
         world.arrived(user.address()).await;
-        stop_with_all_committed(&world, &sequencer).await;
+        world.stop_with_all_committed(&sequencer).await;
         let committed = world.committed().await;
         let file = store_file(&world);
 
@@ -491,7 +477,7 @@ fn a_client_that_lacks_blocks_is_said() {
         let world = unproven().await;
         let sequencer = world.sequencer().await;
         until("three batches", async || (world.committed().await >= 3).then_some(())).await;
-        stop_with_all_committed(&world, &sequencer).await;
+        world.stop_with_all_committed(&sequencer).await;
         let file = store_file(&world);
         let before = batches(&file).await;
         let store = Store::open(&file).await.unwrap();
@@ -591,7 +577,7 @@ fn a_commit_that_is_not_found_is_said() {
     run(async {
         let mut world = World::start(|c| c.prover_server.dev_mode = true).await;
         let sequencer = world.sequencer().await;
-        stop_with_all_committed(&world, &sequencer).await;
+        world.stop_with_all_committed(&sequencer).await;
         let file = store_file(&world);
         lose(&file);
         let head = client(&world.l1_url()).block(BlockTag::Latest).await.unwrap().unwrap().number;

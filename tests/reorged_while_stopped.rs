@@ -233,15 +233,7 @@ fn a_repaired_batch_is_proven_again() {
         let sequencer = world.sequencer().await;
         world.verified_up_to(1).await;
         prover.stop().await.unwrap();
-        sequencer.system().pause("block_producer").await.unwrap();
-        let head = world.l2_head().await;
-        let store = &sequencer.services().store;
-        until("the commit of every block", async || {
-            let batch = store.last_batch_at_least(BatchStatus::Committed).await.unwrap();
-            batch.is_some_and(|b| b.last_block >= head).then_some(())
-        })
-        .await;
-        world.stop(&sequencer).await;
+        world.stop_with_all_committed(&sequencer).await;
         let lose = || {
             let file = world.config.store.url.sqlite_path().unwrap();
             for end in ["db", "db-wal", "db-shm"].map(|end| file.with_extension(end)) {

@@ -38,6 +38,7 @@ use ensemble_prover::{
     ClientEvent, ClientReport, ExecBackend, ProverBackend, ProverClient, ProverClientConfig, ProverError,
     attestation::{AttestationDomain, AttestationKey},
 };
+use ensemble_store::BatchStatus;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -808,6 +809,20 @@ impl World {
         );
         node.shutdown().await.unwrap();
         parent.number
+    }
+
+    /// Lets every batch that was sealed be committed, so that none is lost with the store, and stops.
+    pub(crate) async fn stop_with_all_committed(&self, sequencer: &Sequencer) {
+        // A batch that is lost before it is sent is sealed anew, with another time: right, but not for `books`.
+        sequencer.system().pause("block_producer").await.unwrap();
+        let head = self.l2_head().await;
+        let store = &sequencer.services().store;
+        until("the commit of every block", async || {
+            let batch = store.last_batch_at_least(BatchStatus::Committed).await.unwrap();
+            batch.is_some_and(|b| b.last_block >= head).then_some(())
+        })
+        .await;
+        self.stop(sequencer).await;
     }
 
     /// Stops a sequencer; every component must end by itself.
