@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
 use ensemble_batch::GWEI;
-use ensemble_contracts::{ContractError, L2_BRIDGE_ADDRESS, calls, events};
+use ensemble_contracts::{ContractError, L2_BRIDGE_ADDRESS, calls, events, returns};
 use ensemble_error::{Classify, Severity};
-use ensemble_l1::TxReceipt;
+use ensemble_l1::{BlockTag, TxReceipt};
 
 use crate::{
     account::{Account, AccountError, Call},
@@ -149,6 +149,15 @@ pub fn withdrawals_in(receipt: &TxReceipt) -> Result<Vec<Withdrawn>, BridgeError
             })
         })
         .collect()
+}
+
+/// Whether a withdrawal was paid, as L1 is now.
+///
+/// # Errors
+/// See [`BridgeError`].
+pub async fn is_claimed(account: &Account, bridge: Address, id: u64) -> Result<bool, BridgeError> {
+    let answer = account.client().call(bridge, calls::is_claimed(id), BlockTag::Latest).await;
+    Ok(returns::bool(&answer.map_err(AccountError::Node)?)?)
 }
 
 /// Claims a withdrawal on L1. Anybody may; the receiver named in it is paid.

@@ -870,9 +870,16 @@ impl Answer {
 
 /// One HTTP request; 1.0, so the answer comes in one piece and ends the connection.
 pub(crate) async fn http(to: SocketAddr, method: &str, path: &str) -> Answer {
+    http_with(to, method, path, "").await
+}
+
+/// [`http`], with a body.
+pub(crate) async fn http_with(to: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
     let exchange = async {
         let mut socket = TcpStream::connect(to).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: 0\r\n\r\n");
+        let length = body.len();
+        let request =
+            format!("{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: {length}\r\n\r\n{body}");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await.unwrap();
