@@ -6,8 +6,12 @@
 
 mod common;
 
-use common::{Anvil, World, address, ether, run};
-use ensemble::deploy;
+use common::{Anvil, LIMIT, World, address, ether, run, until};
+use ensemble::{
+    account::{Account, Call, Sent},
+    bridge, deploy,
+};
+use serde_json::json;
 
 /// Deposit, transfers, withdrawal, commit with blobs, proof over TCP, verification, claim; and a second run of the
 /// deployer finds everything in its place.
@@ -46,5 +50,116 @@ fn deposit_to_claim_on_anvil() {
         assert!(books.verified >= 1);
         assert_eq!((report.rejected, report.failed), (0, 0));
         assert!(report.accepted >= books.verified);
+    });
+}
+
+/// Sends a transaction that does nothing.
+async fn idle(account: &Account) -> Sent {
+    account.send(&Call { to: Some(account.address()), ..Call::default() }).await.unwrap()
+}
+
+/// (Next nonce by the head block, next nonce as anvil counts its pool.)
+async fn nonces(account: &Account) -> (u64, u64) {
+    let count = async |pending| account.client().transaction_count(account.address(), pending).await.unwrap();
+    (count(false).await, count(true).await)
+}
+
+async fn stop_mining(anvil: &Anvil) {
+    anvil.call("evm_setIntervalMining", json!([0])).await;
+    anvil.call("evm_setAutomine", json!([false])).await;
+}
+
+async fn mine_on(anvil: &Anvil) {
+    anvil.call("evm_setIntervalMining", json!([1])).await;
+}
+
+/// A reorg drops a transaction of the account that was mined, and not the one after it, which waits in the pool. Nobody
+/// mines meanwhile; gives the one that waits.
+async fn leave_gap(anvil: &Anvil, account: &Account) -> Sent {
+    stop_mining(anvil).await;
+    let (first, _) = nonces(account).await;
+    idle(account).await;
+    anvil.call("anvil_mine", json!(["0x1"])).await;
+    let waits = idle(account).await;
+    anvil.call("anvil_reorg", json!([1, []])).await;
+    assert_eq!(nonces(account).await, (first, first + 2), "a gap, and anvil counts on past it");
+    waits
+}
+
+/// A deposit and a claim, each after a reorg that left a gap in the account's nonces: both are mined, what waited behind
+/// the gap too (anvil throws it away when it mines before the gap is filled), and the deposit is credited once.
+#[test]
+fn deposits_and_claims_go_through_gaps_that_reorgs_leave() {
+    let Some(anvil) = Anvil::start() else { return };
+    run(async {
+        let mut world = World::on_anvil(anvil).await;
+        world.deploy().await;
+        let account = world.user_l1().await;
+        let user = world.user_l2("user").await;
+        let (anvil, bridge) = (world.anvil(), world.deployment().bridge);
+
+        let waits = leave_gap(anvil, &account).await;
+        mine_on(anvil).await;
+        bridge::deposit(&account, bridge, user.address(), ether(2_000), LIMIT).await.unwrap();
+        account.see_through(&waits, LIMIT).await.unwrap();
+
+        let sequencer = world.sequencer().await;
+        let prover = world.prover();
+        assert_eq!(world.arrived(user.address()).await, ether(2_000));
+        let withdrawn = world.withdraw(&user, address("on L1"), ether(500)).await;
+        let proof = world.claimable(&sequencer, &withdrawn).await;
+        world.stop(&sequencer).await;
+        prover.stop().await.unwrap();
+
+        let waits = leave_gap(anvil, &account).await;
+        mine_on(anvil).await;
+        bridge::claim(&account, bridge, &proof, LIMIT).await.unwrap();
+        account.see_through(&waits, LIMIT).await.unwrap();
+        assert_eq!(account.client().balance(withdrawn.to).await.unwrap(), ether(500));
+        assert_eq!(deposits_on_l1(&world).await, 1);
+    });
+}
+
+async fn deposits_on_l1(world: &World) -> usize {
+    let topic = ensemble_contracts::events::DepositInitiated::topic();
+    world.logs(world.deployment().bridge, topic).await.len()
+}
+
+/// While a deposit is waited for, the node loses it, then a transaction before it: it is sent again with the same bytes,
+/// the gap is filled, and there is one deposit.
+#[test]
+fn a_deposit_on_its_way_outlives_what_the_node_loses() {
+    let Some(anvil) = Anvil::start() else { return };
+    run(async {
+        let mut world = World::on_anvil(anvil).await;
+        world.deploy().await;
+        let account = world.user_l1().await;
+        let (anvil, bridge) = (world.anvil(), world.deployment().bridge);
+
+        stop_mining(anvil).await;
+        let before = idle(&account).await;
+        let sent = bridge::send_deposit(&account, bridge, address("receiver"), ether(1_000)).await.unwrap();
+        for lost in [before.hash, sent.hash] {
+            anvil.call("anvil_dropTransaction", json!([lost])).await;
+            until("the loss", async || {
+                account.client().transaction(lost).await.unwrap().is_none().then_some(())
+            })
+            .await;
+        }
+        mine_on(anvil).await;
+        let deposited = bridge::deposited(&account, bridge, &sent, LIMIT).await.unwrap();
+        assert_eq!((deposited.transaction, deposited.id), (sent.hash, 1));
+
+        // It was mined, and a reorg takes it away: asked again, it comes back.
+        stop_mining(anvil).await;
+        let head = account.client().block(ensemble_l1::BlockTag::Latest).await.unwrap().unwrap().number;
+        let depth = head - deposited.l1_block + 1;
+        anvil.call("anvil_reorg", json!([depth, []])).await;
+        assert_eq!(account.client().receipt(sent.hash).await.unwrap(), None, "the reorg took it away");
+        mine_on(anvil).await;
+        let again = bridge::deposited(&account, bridge, &sent, LIMIT).await.unwrap();
+        assert_eq!((again.transaction, again.id), (sent.hash, 1));
+        assert_eq!(deposits_on_l1(&world).await, 1);
+        assert_eq!(account.client().balance(bridge).await.unwrap(), ether(1_000));
     });
 }

@@ -71,29 +71,33 @@ pub(super) async fn deposit(args: &DepositArgs, options: &LoadOptions) -> Result
     let bridge_address = bridge_of(args.bridge, &config)?;
     let account = account(&args.private_key, l1(args.l1_rpc.as_ref(), &config)?).await?;
     let to = args.to.unwrap_or(account.address());
-    let before = match args.wait {
-        true => Some((l2(args.l2_rpc.as_ref(), &config)?, ())),
-        false => None,
-    };
-    let balance = match &before {
-        Some((l2, ())) => l2.balance(to).await?,
+    let l2 = args.wait.then(|| l2(args.l2_rpc.as_ref(), &config)).transpose()?;
+    let before = match &l2 {
+        Some(l2) => l2.balance(to).await?,
         None => U256::ZERO,
     };
     let amount = args.amount.wei();
     let bar = spinner(format!("depositing {} …", Amount::from_wei(amount)));
-    let done = bridge::deposit(&account, bridge_address, to, amount, LIMIT).await;
+    let sent = bridge::send_deposit(&account, bridge_address, to, amount).await?;
+    let done = bridge::deposited(&account, bridge_address, &sent, LIMIT).await;
     bar.finish_and_clear();
-    let done = done?;
+    let mut done = done?;
     say(format!(
         "L1 tx {}\ndeposit #{} of {} for {to}",
         done.transaction,
         done.id,
         Amount::from_wei(amount)
     ))?;
-    if let Some((l2, ())) = before {
+    if let Some(l2) = l2 {
         let bar = spinner("waiting for the L2 …".to_owned());
-        while l2.balance(to).await? < balance + amount {
+        while l2.balance(to).await? < before + amount {
             tokio::time::sleep(POLL).await;
+            // A reorg of L1 may have taken the deposit away: without it there is nothing to wait for.
+            let now = bridge::deposited(&account, bridge_address, &sent, LIMIT).await?;
+            if now.id != done.id {
+                bar.suspend(|| say(format!("L1 was reorganised: it is deposit #{} now", now.id)))?;
+            }
+            done = now;
         }
         bar.finish_and_clear();
         say("on the L2")?;
