@@ -27,10 +27,15 @@ impl Drop for Devnet {
 }
 
 impl Devnet {
-    /// The demo with 20 transfers, on free ports.
+    /// The demo with 20 transfers.
     pub(crate) fn demo(folder: &Path, more: &[&str]) -> Self {
+        Self::start(folder, &[&["--demo", "--transfers", "20"], more].concat())
+    }
+
+    /// The devnet on free ports, with its data in this folder.
+    pub(crate) fn start(folder: &Path, more: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_devnet"))
-            .args(["--demo", "--transfers", "20", "--datadir"])
+            .arg("--datadir")
             .arg(folder)
             .args(more)
             .args(["--l1-port", "0", "--l2-port", "0", "--auth-port", "0", "--beacon-port", "0"])
