@@ -2,19 +2,26 @@
 //!
 //! `ENSEMBLE_ANVIL=/path/to/anvil cargo nextest run -p ensemble --test anvil`. Without the variable the test says so
 //! and passes.
+#![cfg(feature = "rebuild")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-use common::{Anvil, LIMIT, World, address, ether, run, until};
+use std::path::PathBuf;
+
+use alloy_primitives::Bytes;
+use common::{Anvil, LIMIT, World, address, address_of, client, ether, http, run, until};
 use ensemble::{
     account::{Account, Call, Sent},
     bridge, deploy,
+    rebuild::of_config,
 };
+use ensemble_contracts::events;
+use ensemble_l1::BlockTag;
 use serde_json::json;
 
-/// Deposit, transfers, withdrawal, commit with blobs, proof over TCP, verification, claim; and a second run of the
-/// deployer finds everything in its place.
+/// Deposit, transfers, withdrawal, commit with blobs, proof over TCP, verification, claim; a second run of the deployer
+/// finds everything in its place; and a rebuild arrives at the same block.
 #[test]
 fn deposit_to_claim_on_anvil() {
     let Some(anvil) = Anvil::start() else { return };
@@ -50,7 +57,35 @@ fn deposit_to_claim_on_anvil() {
         assert!(books.verified >= 1);
         assert_eq!((report.rejected, report.failed), (0, 0));
         assert!(report.accepted >= books.verified);
+
+        // SEQ-INV-10: L1 and the blobs that anvil was given are enough.
+        let (node, mut empty) = world.empty_node("rebuilt").await;
+        empty.rebuild.archive_path = Some(archive(&world).await);
+        let rebuilt = of_config(&empty, world.deployment().proposer, None).await.unwrap().run(|_| {}).await;
+        let rebuilt = rebuilt.unwrap().position;
+        assert_eq!(rebuilt.header.number, books.committed);
+        let original = client(&world.l2_url()).block(BlockTag::Number(rebuilt.block.number)).await.unwrap();
+        assert_eq!(original.unwrap().hash, rebuilt.block.hash, "SEQ-INV-10: the same chain");
+        node.shutdown().await.unwrap();
     });
+}
+
+/// A directory with every blob that anvil was given with a commit. It serves them by the numbers of blocks only, not by
+/// the beacon roots that a rebuild asks for.
+async fn archive(world: &World) -> PathBuf {
+    let (l1, folder) = (client(&world.l1_url()), world.folder.path().join("blobs"));
+    std::fs::create_dir(&folder).unwrap();
+    for log in world.logs(world.deployment().proposer, events::BatchCommitted::topic()).await {
+        let commit = l1.transaction(log.transaction_hash).await.unwrap().unwrap();
+        for hash in commit.blob_versioned_hashes {
+            let path = format!("/eth/v1/beacon/blobs/{}?versioned_hashes={hash}", log.block_number);
+            let answer = http(address_of(&world.l1_url()), "GET", &path).await;
+            let blobs: Vec<Bytes> = serde_json::from_value(answer.json()["data"].take()).unwrap();
+            let [blob] = &blobs[..] else { panic!("{} blobs have the hash {hash}", blobs.len()) };
+            std::fs::write(folder.join(format!("{hash}.blob")), blob).unwrap();
+        }
+    }
+    folder
 }
 
 /// Sends a transaction that does nothing.
@@ -121,7 +156,7 @@ fn deposits_and_claims_go_through_gaps_that_reorgs_leave() {
 }
 
 async fn deposits_on_l1(world: &World) -> usize {
-    let topic = ensemble_contracts::events::DepositInitiated::topic();
+    let topic = events::DepositInitiated::topic();
     world.logs(world.deployment().bridge, topic).await.len()
 }
 
@@ -152,7 +187,7 @@ fn a_deposit_on_its_way_outlives_what_the_node_loses() {
 
         // It was mined, and a reorg takes it away: asked again, it comes back.
         stop_mining(anvil).await;
-        let head = account.client().block(ensemble_l1::BlockTag::Latest).await.unwrap().unwrap().number;
+        let head = account.client().block(BlockTag::Latest).await.unwrap().unwrap().number;
         let depth = head - deposited.l1_block + 1;
         anvil.call("anvil_reorg", json!([depth, []])).await;
         assert_eq!(account.client().receipt(sent.hash).await.unwrap(), None, "the reorg took it away");

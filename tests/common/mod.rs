@@ -119,7 +119,7 @@ pub(crate) fn url(text: &str) -> RpcUrl {
     text.parse().unwrap()
 }
 
-fn address_of(url: &str) -> SocketAddr {
+pub(crate) fn address_of(url: &str) -> SocketAddr {
     url.trim_start_matches("http://").parse().unwrap()
 }
 
