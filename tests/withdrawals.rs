@@ -6,7 +6,7 @@ mod common;
 
 use std::net::SocketAddr;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use common::{
     DEPLOYER, LIMIT, USER, World, address, client, ether, http, http_with, local, process::said, run, until,
 };
@@ -51,8 +51,16 @@ fn nested_withdrawals_of_one_transaction_are_each_paid_once() {
         let admin = server.address();
 
         let user = world.user_l2("user").await;
-        world.deposit(user.address(), ether(3_000)).await;
-        world.arrived(user.address()).await;
+        let to = user.address().to_string();
+        let key = ("ENSEMBLE_PRIVATE_KEY", DEPLOYER.private_key);
+        let deposit = ["deposit", "--amount", "3ether", "--to", &to, "--wait"];
+        let deposited = said(&world, &deposit, &[key]).await;
+        assert_eq!(deposited.code, Some(0), "{deposited:?}");
+        assert!(
+            deposited.out.contains("deposit #1 ") && deposited.out.contains("on the L2"),
+            "{deposited:?}"
+        );
+        assert_eq!(user.client().balance(user.address()).await.unwrap(), ether(3_000));
         let code = Call { to: None, value: U256::ZERO, data: bytecode::nested_withdrawer() };
         let deployed = user.transact(&code, LIMIT).await.unwrap();
         let error = proofs(admin, deployed.transaction_hash).await.unwrap_err();
@@ -71,7 +79,6 @@ fn nested_withdrawals_of_one_transaction_are_each_paid_once() {
         let text = waits["message"].as_str().unwrap();
         assert!(text.contains(&format!("block {}", receipt.block_number)), "{text}");
         let hash = transaction.to_string();
-        let key = ("ENSEMBLE_PRIVATE_KEY", DEPLOYER.private_key);
         let url = format!("http://{admin}");
         let at = ("ENSEMBLE_ADMIN_URL", url.as_str());
         let early = said(&world, &["claim", &hash], &[key, at]).await;
@@ -130,6 +137,16 @@ fn nested_withdrawals_of_one_transaction_are_each_paid_once() {
         let nobody = said(&world, &["claim", &B256::repeat_byte(7).to_string()], &[key, at]).await;
         assert_eq!(nobody.code, Some(1), "{nobody:?}");
         assert!(nobody.err.contains("check the hash"), "{nobody:?}");
+
+        // All of it by commands: the claim is started at once, and waits.
+        let (fourth, user_key) = (address("four"), hex::encode(keccak256("user")));
+        let withdraw = ["withdraw", "--amount", "0.1ether", "--to", &fourth.to_string()];
+        let withdrawn = said(&world, &withdraw, &[("ENSEMBLE_PRIVATE_KEY", &user_key)]).await;
+        assert_eq!(withdrawn.code, Some(0), "{withdrawn:?}");
+        let hash = withdrawn.out.lines().find_map(|line| line.strip_prefix("L2 tx ")).unwrap();
+        let claimed = said(&world, &["claim", hash, "--wait"], &[key, at]).await;
+        assert_eq!(claimed.code, Some(0), "{claimed:?}");
+        assert_eq!(l1.balance(fourth).await.unwrap(), ether(100), "{claimed:?}");
 
         server.stop().await;
         world.stop(&sequencer).await;
