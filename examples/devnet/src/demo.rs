@@ -158,7 +158,7 @@ async fn prove_together(provers: usize, devnet: &Devnet) -> Result<(), DevnetErr
     })
     .await?;
     show::line(format!(
-        "    {} batches proven in {} ms; one after the other, it would be the sum of these: {} ms",
+        "    {} batches proven in {} ms, the single proofs in {} ms",
         batches.len(),
         begun.elapsed().as_millis(),
         took.iter().map(|took| took.as_millis().to_string()).collect::<Vec<_>>().join(" + ")
