@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
 use ensemble_batch::GWEI;
-use ensemble_contracts::{ContractError, L2_BRIDGE_ADDRESS, calls, events};
+use ensemble_contracts::{ContractError, L2_BRIDGE_ADDRESS, calls, events, returns};
 use ensemble_error::{Classify, Severity};
-use ensemble_l1::TxReceipt;
+use ensemble_l1::{BlockTag, TxReceipt};
 
 use crate::{
-    account::{Account, AccountError, Call},
+    account::{Account, AccountError, Call, Sent},
     withdrawals::WithdrawalProof,
 };
 
@@ -87,11 +87,38 @@ pub async fn deposit(
     amount: U256,
     limit: Duration,
 ) -> Result<Deposited, BridgeError> {
+    let sent = send_deposit(account, bridge, to, amount).await?;
+    deposited(account, bridge, &sent, limit).await
+}
+
+/// Sends the transaction of a deposit, for [`deposited`].
+///
+/// # Errors
+/// See [`BridgeError`].
+pub async fn send_deposit(
+    account: &Account,
+    bridge: Address,
+    to: Address,
+    amount: U256,
+) -> Result<Sent, BridgeError> {
     if amount.is_zero() || !(amount % U256::from(GWEI)).is_zero() {
         return Err(BridgeError::Amount(amount));
     }
-    let call = Call { to: Some(bridge), value: amount, data: calls::deposit(to) };
-    let receipt = account.transact(&call, limit).await?;
+    Ok(account.send(&Call { to: Some(bridge), value: amount, data: calls::deposit(to) }).await?)
+}
+
+/// Waits until a deposit is on L1. To be asked again after a reorg: it brings the transaction back, where it can, and the
+/// deposit may have another id then.
+///
+/// # Errors
+/// See [`BridgeError`].
+pub async fn deposited(
+    account: &Account,
+    bridge: Address,
+    sent: &Sent,
+    limit: Duration,
+) -> Result<Deposited, BridgeError> {
+    let receipt = account.see_through(sent, limit).await?;
     let log = receipt
         .logs
         .iter()
@@ -149,6 +176,15 @@ pub fn withdrawals_in(receipt: &TxReceipt) -> Result<Vec<Withdrawn>, BridgeError
             })
         })
         .collect()
+}
+
+/// Whether a withdrawal was paid, as L1 is now.
+///
+/// # Errors
+/// See [`BridgeError`].
+pub async fn is_claimed(account: &Account, bridge: Address, id: u64) -> Result<bool, BridgeError> {
+    let answer = account.client().call(bridge, calls::is_claimed(id), BlockTag::Latest).await;
+    Ok(returns::bool(&answer.map_err(AccountError::Node)?)?)
 }
 
 /// Claims a withdrawal on L1. Anybody may; the receiver named in it is paid.

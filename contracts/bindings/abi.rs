@@ -46,6 +46,9 @@ pub(crate) mod pico {
 pub(crate) mod accept_all {
     ethers_contract::abigen!(AcceptAllVerifier, "artifacts/AcceptAllVerifier.json");
 }
+pub(crate) mod nested_withdrawer {
+    ethers_contract::abigen!(NestedWithdrawer, "artifacts/NestedWithdrawer.json");
+}
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use ensemble_batch::BatchHeader;

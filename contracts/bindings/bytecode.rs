@@ -34,6 +34,13 @@ pub fn accept_all_verifier() -> Bytes {
     owned(&abi::accept_all::ACCEPTALLVERIFIER_BYTECODE)
 }
 
+/// Init code of a contract on the L2 that withdraws from within calls, called with
+/// [`calls::nested_withdrawals`](crate::calls::nested_withdrawals). FOR TESTS ONLY.
+#[must_use]
+pub fn nested_withdrawer() -> Bytes {
+    owned(&abi::nested_withdrawer::NESTEDWITHDRAWER_BYTECODE)
+}
+
 pub(crate) fn proposer() -> Bytes {
     owned(&abi::proposer::ONCHAINPROPOSER_BYTECODE)
 }
@@ -77,6 +84,7 @@ mod tests {
             deterministic_deployer(),
             deterministic_deployer_runtime(),
             accept_all_verifier(),
+            nested_withdrawer(),
             proposer(),
             bridge(),
             proxy(),

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, address};
 use ensemble_batch::BatchHeader;
 use ethers_contract::EthCall;
 
-use crate::abi::{self, bridge, bridge_l2, proposer};
+use crate::abi::{self, bridge, bridge_l2, nested_withdrawer, proposer};
 use crate::words::Words;
 use crate::{ContractError, ScheduledBackend};
 
@@ -278,6 +278,19 @@ pub fn withdraw(receiver_on_l1: Address) -> Bytes {
 #[must_use]
 pub fn withdrawal_count() -> Bytes {
     abi::encode(bridge_l2::WithdrawalCountCall {})
+}
+
+// --------------------------------------------------------------------------------------------- NestedWithdrawer
+
+/// `NestedWithdrawer.runDeep(bridge, receivers, amount)`: a withdrawal of `amount` for each receiver, each one call
+/// deeper than the one before. The transaction's value pays for all. FOR TESTS ONLY.
+#[must_use]
+pub fn nested_withdrawals(receivers: &[Address], amount: U256) -> Bytes {
+    abi::encode(nested_withdrawer::RunDeepCall {
+        bridge: abi::address(L2_BRIDGE_ADDRESS),
+        receivers: receivers.iter().copied().map(abi::address).collect(),
+        amount: abi::uint(amount),
+    })
 }
 
 pub(crate) fn proposer_backends(backends: &[ScheduledBackend]) -> Vec<proposer::Backend> {

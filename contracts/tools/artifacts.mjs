@@ -16,6 +16,7 @@ const CONTRACTS = {
   CommonBridgeL2: ["CommonBridgeL2.sol", false],
   DeterministicDeployer: ["DeterministicDeployer.sol", false],
   ERC1967Proxy: ["ERC1967Proxy.sol", false],
+  NestedWithdrawer: ["NestedWithdrawer.sol", true],
   OnChainProposer: ["OnChainProposer.sol", false],
   PicoVerifier: ["PicoVerifier.sol", false],
   Risc0Verifier: ["Risc0Verifier.sol", false],
@@ -38,7 +39,7 @@ function render(name, source, testOnly) {
     }
   }
   // The L1 contracts may use what the L1 has; the L2 runs Prague.
-  const evm = name === "CommonBridgeL2" ? "prague" : "osaka";
+  const evm = ["CommonBridgeL2", "NestedWithdrawer"].includes(name) ? "prague" : "osaka";
   if (found.metadata.settings.evmVersion !== evm) {
     throw new Error(`${name} was compiled for ${found.metadata.settings.evmVersion} instead of ${evm}`);
   }

@@ -141,7 +141,7 @@ pub enum Command {
     Deposit(DepositArgs),
     /// Start a withdrawal of ether from the L2 to L1.
     Withdraw(WithdrawArgs),
-    /// Claim a withdrawal on L1, once its batch is verified.
+    /// Claim the withdrawals of a transaction on L1, once their batch is verified.
     Claim(ClaimArgs),
 }
 
@@ -537,33 +537,46 @@ pub struct WithdrawArgs {
 /// `ensemble claim`
 #[derive(Args, Clone, Debug)]
 #[command(
-    long_about = "Claims a withdrawal: finds its batch, builds the merkle proof and sends it to the bridge on L1, which \
-                  pays the receiver. Anybody may send it; the key only pays for gas.",
+    long_about = "Claims all withdrawals of an L2 transaction: takes their merkle proofs from the sequencer and sends them \
+                  to the bridge on L1, which pays the receivers. Anybody may send them; the key only pays for gas. \
+                  Withdrawals that are paid already are left out.",
     after_help = "Examples:\n  \
-                  ENSEMBLE_PRIVATE_KEY=0x… ensemble claim --tx 0x… --wait"
+                  ENSEMBLE_PRIVATE_KEY=0x… ensemble claim 0x… --wait\n\n\
+                  Exit codes: 0 all are paid, 1 not all of them, 2 wrong command line or configuration."
 )]
 pub struct ClaimArgs {
-    /// Hash of the withdrawal's L2 transaction, as `ensemble withdraw` printed it.
+    /// Hash of the L2 transaction, as `ensemble withdraw` printed it.
+    #[arg(value_name = "HASH", required_unless_present = "tx", conflicts_with = "tx")]
+    pub transaction: Option<B256>,
+    /// The same, as an option.
     #[arg(long, value_name = "HASH")]
-    pub tx: B256,
+    pub tx: Option<B256>,
     /// Private key that pays for the claim on L1.
     #[arg(long, value_name = "KEY", env = "ENSEMBLE_PRIVATE_KEY", hide_env_values = true)]
     pub private_key: Secret,
     /// JSON-RPC URL of L1. Without it, eth.rpc_url of the configuration.
     #[arg(long, value_name = "URL", env = "ENSEMBLE_L1_RPC", hide_env_values = true, value_parser = UrlParser)]
     pub l1_rpc: Option<RpcUrl>,
-    /// JSON-RPC URL of the L2. Without it, engine.public_url of the configuration.
-    #[arg(long, value_name = "URL", env = "ENSEMBLE_L2_RPC", hide_env_values = true, value_parser = UrlParser)]
+    /// Not needed any more: the sequencer asks the L2.
+    #[arg(long, value_name = "URL", env = "ENSEMBLE_L2_RPC", hide = true, hide_env_values = true, value_parser = UrlParser)]
     pub l2_rpc: Option<RpcUrl>,
     /// Address of the bridge on L1. Without it, watcher.bridge_address of the configuration.
     #[arg(long, value_name = "ADDRESS", env = "ENSEMBLE_BRIDGE")]
     pub bridge: Option<Address>,
-    /// Admin server of the sequencer, which serves the proof. Default: that of the configuration.
+    /// Admin server of the sequencer, which serves the proofs. Default: that of the configuration.
     #[arg(long, value_name = "URL", env = "ENSEMBLE_ADMIN_URL", hide_env_values = true, value_parser = UrlParser)]
     pub admin_url: Option<RpcUrl>,
     /// Wait until the batch is verified, instead of telling that it is not.
     #[arg(long)]
     pub wait: bool,
+}
+
+impl ClaimArgs {
+    /// The transaction, whichever way it was given; none does not pass the parser.
+    #[must_use]
+    pub fn transaction(&self) -> Option<B256> {
+        self.transaction.or(self.tx)
+    }
 }
 
 /// Reads a URL without repeating a wrong one, which may hold an API key.
@@ -825,7 +838,14 @@ mod tests {
         assert!(args.private_key.private_key().is_ok());
         let cli = parse(&format!("ensemble claim --tx 0x{} --private-key {KEY} --wait", "ab".repeat(32)));
         let Command::Claim(args) = &cli.command else { panic!("{cli:?}") };
-        assert!(args.wait && args.tx == B256::repeat_byte(0xab));
+        assert!(args.wait && args.transaction() == Some(B256::repeat_byte(0xab)));
+        let cli = parse(&format!("ensemble claim 0x{} --private-key {KEY}", "ab".repeat(32)));
+        let Command::Claim(args) = &cli.command else { panic!("{cli:?}") };
+        assert!(!args.wait && args.transaction() == Some(B256::repeat_byte(0xab)));
+        for hashes in ["", "0x01", "0x{} --tx 0x{}"] {
+            let line = format!("ensemble claim {hashes} --private-key {KEY}").replace("{}", &"ab".repeat(32));
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+        }
         assert!(matches!(
             parse(&format!("ensemble withdraw --amount 1gwei --private-key {KEY}")).command,
             Command::Withdraw(_)

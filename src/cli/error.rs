@@ -38,6 +38,12 @@ pub enum CliError {
     /// A deposit, withdrawal or claim failed.
     #[error("{0}")]
     Bridge(#[from] BridgeError),
+    /// A withdrawal cannot be claimed yet.
+    #[error("{0}; try again later, or give --wait")]
+    NotYet(String),
+    /// There is no withdrawal to claim.
+    #[error("{0}")]
+    NoProof(String),
     /// A node failed.
     #[error("{0}")]
     Node(#[from] ensemble_l1::L1Error),

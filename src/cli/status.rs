@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use ensemble_supervision::{ComponentState, ComponentStatus};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{CliError, args::StatusArgs, say};
 use crate::{
-    admin::Status,
+    admin::{Status, rpc::ErrorData},
     config::{Config, LoadOptions, RpcUrl},
 };
 
@@ -24,40 +24,86 @@ pub(super) fn admin_url(said: Option<&RpcUrl>, options: &LoadOptions) -> Result<
 }
 
 /// Asks the admin server; none when it says 404.
-pub(super) async fn ask<T: DeserializeOwned + Send + 'static>(
+pub(super) async fn ask<T: DeserializeOwned>(base: &str, path: &str) -> Result<Option<T>, CliError> {
+    let (status, text) = exchange(base, path, None).await?;
+    match status {
+        404 => Ok(None),
+        200 | 503 => read(base, &text).map(Some),
+        code => Err(unexpected(base, code, &text)),
+    }
+}
+
+/// A JSON-RPC error of the admin server.
+#[derive(Debug, Deserialize)]
+pub(super) struct RpcFailure {
+    /// What it says.
+    pub(super) message: String,
+    /// Why, as far as it tells.
+    pub(super) data: Option<ErrorData>,
+}
+
+/// Calls a JSON-RPC method of the admin server.
+pub(super) async fn call<T: DeserializeOwned>(
     base: &str,
-    path: &str,
-) -> Result<Option<T>, CliError> {
+    method: &str,
+    params: impl Serialize,
+) -> Result<Result<T, RpcFailure>, CliError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Answer<T> {
+        Result(T),
+        Error(RpcFailure),
+    }
+    #[derive(Deserialize)]
+    struct Response<T> {
+        #[serde(flatten)]
+        answer: Answer<T>,
+    }
+    let request = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let (status, text) = exchange(base, "/rpc", Some(request.to_string())).await?;
+    if status != 200 {
+        return Err(unexpected(base, status, &text));
+    }
+    let response: Response<T> = read(base, &text)?;
+    Ok(match response.answer {
+        Answer::Result(result) => Ok(result),
+        Answer::Error(failure) => Err(failure),
+    })
+}
+
+fn failed(base: &str, reason: String) -> CliError {
+    CliError::Admin { url: base.to_owned(), reason }
+}
+
+fn unexpected(base: &str, status: u16, text: &str) -> CliError {
+    failed(base, format!("HTTP {status}: {}", text.chars().take(300).collect::<String>()))
+}
+
+fn read<T: DeserializeOwned>(base: &str, text: &str) -> Result<T, CliError> {
+    serde_json::from_str(text).map_err(|e| failed(base, format!("unreadable answer: {e}")))
+}
+
+/// Status and body of the answer to a `GET`, or to a `POST` of JSON.
+async fn exchange(base: &str, path: &str, json: Option<String>) -> Result<(u16, String), CliError> {
     let url = format!("{base}{path}");
-    let shown = base.to_owned();
-    let failed = move |reason: String| CliError::Admin { url: shown, reason };
-    let asked = tokio::task::spawn_blocking(move || -> Result<Option<String>, String> {
+    let asked = tokio::task::spawn_blocking(move || -> Result<(u16, String), ureq::Error> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .timeout_global(Some(std::time::Duration::from_secs(10)))
             .http_status_as_error(false)
             .build()
             .into();
-        let mut response = agent.get(&url).call().map_err(|e| e.to_string())?;
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER)
-            .read_to_string()
-            .map_err(|e| e.to_string())?;
-        match response.status().as_u16() {
-            404 => Ok(None),
-            200 | 503 => Ok(Some(text)),
-            code => Err(format!("HTTP {code}: {}", text.chars().take(300).collect::<String>())),
-        }
+        let mut response = match json {
+            None => agent.get(&url).call()?,
+            Some(json) => agent.post(&url).content_type("application/json").send(json)?,
+        };
+        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string()?;
+        Ok((response.status().as_u16(), text))
     });
-    let text = match asked.await {
-        Ok(Ok(text)) => text,
-        Ok(Err(reason)) => return Err(failed(reason)),
-        Err(error) => return Err(failed(error.to_string())),
-    };
-    text.map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|e| failed(format!("unreadable answer: {e}")))
+    match asked.await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(failed(base, error.to_string())),
+        Err(error) => Err(failed(base, error.to_string())),
+    }
 }
 
 fn number(value: Option<u64>) -> String {

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use ensemble_l1::{L1Client, RpcConfig, RpcL1Client, Wallet};
 use indicatif::ProgressBar;
 
@@ -10,13 +10,14 @@ use super::{
     CliError,
     args::{Amount, ClaimArgs, DepositArgs, WithdrawArgs},
     say,
-    status::{admin_url, ask},
+    status::{admin_url, call},
 };
 use crate::{
     account::Account,
+    admin::rpc::GET_WITHDRAWAL_PROOFS,
     bridge,
     config::{Config, LoadOptions, RpcUrl, Secret},
-    withdrawals::WithdrawalProof,
+    withdrawals::{TransactionWithdrawal, WithdrawalState},
 };
 
 /// How long a transaction may take.
@@ -70,29 +71,33 @@ pub(super) async fn deposit(args: &DepositArgs, options: &LoadOptions) -> Result
     let bridge_address = bridge_of(args.bridge, &config)?;
     let account = account(&args.private_key, l1(args.l1_rpc.as_ref(), &config)?).await?;
     let to = args.to.unwrap_or(account.address());
-    let before = match args.wait {
-        true => Some((l2(args.l2_rpc.as_ref(), &config)?, ())),
-        false => None,
-    };
-    let balance = match &before {
-        Some((l2, ())) => l2.balance(to).await?,
+    let l2 = args.wait.then(|| l2(args.l2_rpc.as_ref(), &config)).transpose()?;
+    let before = match &l2 {
+        Some(l2) => l2.balance(to).await?,
         None => U256::ZERO,
     };
     let amount = args.amount.wei();
     let bar = spinner(format!("depositing {} …", Amount::from_wei(amount)));
-    let done = bridge::deposit(&account, bridge_address, to, amount, LIMIT).await;
+    let sent = bridge::send_deposit(&account, bridge_address, to, amount).await?;
+    let done = bridge::deposited(&account, bridge_address, &sent, LIMIT).await;
     bar.finish_and_clear();
-    let done = done?;
+    let mut done = done?;
     say(format!(
         "L1 tx {}\ndeposit #{} of {} for {to}",
         done.transaction,
         done.id,
         Amount::from_wei(amount)
     ))?;
-    if let Some((l2, ())) = before {
+    if let Some(l2) = l2 {
         let bar = spinner("waiting for the L2 …".to_owned());
-        while l2.balance(to).await? < balance + amount {
+        while l2.balance(to).await? < before + amount {
             tokio::time::sleep(POLL).await;
+            // A reorg of L1 may have taken the deposit away: without it there is nothing to wait for.
+            let now = bridge::deposited(&account, bridge_address, &sent, LIMIT).await?;
+            if now.id != done.id {
+                bar.suspend(|| say(format!("L1 was reorganised: it is deposit #{} now", now.id)))?;
+            }
+            done = now;
         }
         bar.finish_and_clear();
         say("on the L2")?;
@@ -110,56 +115,77 @@ pub(super) async fn withdraw(args: &WithdrawArgs, options: &LoadOptions) -> Resu
     bar.finish_and_clear();
     let done = done?;
     say(format!(
-        "L2 tx {}\nwithdrawal #{} in block {}\nOnce its batch is verified: ensemble claim --tx {}",
+        "L2 tx {}\nwithdrawal #{} in block {}\nOnce its batch is verified: ensemble claim {}",
         done.transaction, done.id, done.block, done.transaction
     ))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The withdrawals of a transaction that can be claimed or were paid. With `wait` it waits until all are.
+async fn claimable(
+    base: &str,
+    transaction: B256,
+    wait: bool,
+) -> Result<Vec<TransactionWithdrawal>, CliError> {
+    let bar = spinner("asking the sequencer …".to_owned());
+    loop {
+        let answer = call::<Vec<TransactionWithdrawal>>(base, GET_WITHDRAWAL_PROOFS, (transaction,)).await?;
+        let waits_for = match answer {
+            Ok(all) => match all.iter().find(|w| w.state < WithdrawalState::Claimable) {
+                None => {
+                    bar.finish_and_clear();
+                    return Ok(all);
+                }
+                Some(one) => format!(
+                    "withdrawal #{} is in batch {} and {}",
+                    one.proof.id, one.proof.header.number, one.state
+                ),
+            },
+            Err(failure) if failure.data.is_some_and(|data| data.reason.will_pass()) => failure.message,
+            Err(failure) => return Err(CliError::NoProof(failure.message)),
+        };
+        if !wait {
+            return Err(CliError::NotYet(waits_for));
+        }
+        bar.set_message(waits_for);
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 /// `ensemble claim`.
 pub(super) async fn claim(args: &ClaimArgs, options: &LoadOptions) -> Result<ExitCode, CliError> {
     let config = Config::load(options)?;
+    let transaction = args
+        .transaction()
+        .ok_or_else(|| CliError::Usage("which L2 transaction? Give its hash".to_owned()))?;
     let bridge_address = bridge_of(args.bridge, &config)?;
-    let l2 = l2(args.l2_rpc.as_ref(), &config)?;
-    let receipt = l2
-        .receipt(args.tx)
-        .await?
-        .ok_or_else(|| CliError::Usage(format!("the L2 has no transaction {}", args.tx)))?;
-    let withdrawals = bridge::withdrawals_in(&receipt)?;
-    if withdrawals.is_empty() {
-        return Err(CliError::Usage(format!("transaction {} started no withdrawal", args.tx)));
-    }
     let base = admin_url(args.admin_url.as_ref(), options)?;
     let account = account(&args.private_key, l1(args.l1_rpc.as_ref(), &config)?).await?;
-    for withdrawal in withdrawals {
-        let bar = spinner(format!("withdrawal #{} waits for its batch to be verified …", withdrawal.id));
-        let proof = loop {
-            let path = format!("/withdrawals/{}/{}", withdrawal.block, withdrawal.id);
-            match ask::<WithdrawalProof>(&base, &path).await? {
-                Some(proof) if proof.claimable => break proof,
-                Some(proof) if !args.wait => {
-                    return Err(bridge::BridgeError::NotVerified(proof.header.number).into());
-                }
-                None if !args.wait => {
-                    return Err(CliError::Usage(format!(
-                        "L2 block {} is in no batch yet; try again later or give --wait",
-                        withdrawal.block
-                    )));
-                }
-                Some(_) | None => tokio::time::sleep(POLL).await,
-            }
+    for TransactionWithdrawal { proof, state } in claimable(&base, transaction, args.wait).await? {
+        let paid = |how: &str| {
+            let amount = Amount::from_wei(proof.amount);
+            say(format!("withdrawal #{}: {amount} {how} to {}", proof.id, proof.to))
         };
-        bar.set_message("claiming …");
-        let receipt = bridge::claim(&account, bridge_address, &proof, LIMIT).await;
+        if state == WithdrawalState::Claimed {
+            paid("was paid before")?;
+            continue;
+        }
+        let bar = spinner(format!("claiming withdrawal #{} …", proof.id));
+        let claimed = bridge::claim(&account, bridge_address, &proof, LIMIT).await;
         bar.finish_and_clear();
-        let receipt = receipt?;
-        say(format!(
-            "L1 tx {}\nwithdrawal #{}: {} paid to {}",
-            receipt.transaction_hash,
-            proof.id,
-            Amount::from_wei(proof.amount),
-            proof.to
-        ))?;
+        match claimed {
+            Ok(receipt) => {
+                say(format!("L1 tx {}", receipt.transaction_hash))?;
+                paid("paid")?;
+            }
+            // Somebody else was faster, or it did not fail for that.
+            Err(error) => {
+                if !bridge::is_claimed(&account, bridge_address, proof.id).await? {
+                    return Err(error.into());
+                }
+                paid("was paid meanwhile")?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -119,7 +119,7 @@ pub(crate) fn url(text: &str) -> RpcUrl {
     text.parse().unwrap()
 }
 
-fn address_of(url: &str) -> SocketAddr {
+pub(crate) fn address_of(url: &str) -> SocketAddr {
     url.trim_start_matches("http://").parse().unwrap()
 }
 
@@ -183,6 +183,14 @@ impl Anvil {
         // Its log goes on; somebody has to read it.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { process, url: format!("http://{address}") })
+    }
+
+    /// One of its own methods.
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let mut answer = http_with(address_of(&self.url), "POST", "/", &request.to_string()).await.json();
+        assert!(answer["error"].is_null(), "{method} {params}: {}", answer["error"]);
+        answer["result"].take()
     }
 }
 
@@ -394,6 +402,11 @@ impl World {
     pub(crate) fn dev_l1(&self) -> Rc<DevL1Handle> {
         let L1::Dev { handle, .. } = &self.l1 else { panic!("no development L1") };
         handle.borrow().clone().expect("L1 runs")
+    }
+
+    pub(crate) fn anvil(&self) -> &Anvil {
+        let L1::Anvil(anvil) = &self.l1 else { panic!("L1 is no anvil") };
+        anvil
     }
 
     pub(crate) async fn stop_l1(&self) {
@@ -870,9 +883,17 @@ impl Answer {
 
 /// One HTTP request; 1.0, so the answer comes in one piece and ends the connection.
 pub(crate) async fn http(to: SocketAddr, method: &str, path: &str) -> Answer {
+    http_with(to, method, path, "").await
+}
+
+/// [`http`], with a body.
+pub(crate) async fn http_with(to: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
     let exchange = async {
         let mut socket = TcpStream::connect(to).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: 0\r\n\r\n");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await.unwrap();

@@ -1,4 +1,4 @@
-//! The relative links of the Markdown pages, checked by the tests.
+//! What the Markdown pages name, checked by the tests: files that they link to, contract tests.
 
 use std::path::{Path, PathBuf};
 
@@ -23,10 +23,10 @@ fn file_links(markdown: &str) -> Vec<&str> {
     links
 }
 
-/// `page: target` of every link to a file that is not there, in the pages below `root`.
-fn broken_links(root: &Path) -> std::io::Result<Vec<String>> {
-    let mut broken = Vec::new();
-    let mut folders = vec![root.to_path_buf()];
+/// The files below `folder` whose names end with `ending`, without what is built or installed.
+fn files(folder: &Path, ending: &str) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder)? {
             let entry = entry?;
@@ -36,20 +36,53 @@ fn broken_links(root: &Path) -> std::io::Result<Vec<String>> {
                 if !name.starts_with('.') && !["target", "node_modules", "out", "cache"].contains(&&*name) {
                     folders.push(path);
                 }
-            } else if name.ends_with(".md") {
-                let text = std::fs::read_to_string(&path)?;
-                let page = path.strip_prefix(root).unwrap_or(&path).display();
-                broken.extend(
-                    file_links(&text)
-                        .into_iter()
-                        .filter(|link| !PathBuf::from(&folder).join(link).exists())
-                        .map(|link| format!("{page}: {link}")),
-                );
+            } else if name.ends_with(ending) {
+                found.push(path);
             }
         }
     }
-    broken.sort();
-    Ok(broken)
+    found.sort();
+    Ok(found)
+}
+
+/// `page: what` of everything that `missing` finds in the pages below `root`.
+fn in_pages(root: &Path, missing: impl Fn(&Path, &str) -> Vec<String>) -> std::io::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for path in files(root, ".md")? {
+        let page = path.strip_prefix(root).unwrap_or(&path).display();
+        let text = std::fs::read_to_string(&path)?;
+        all.extend(missing(&path, &text).into_iter().map(|what| format!("{page}: {what}")));
+    }
+    Ok(all)
+}
+
+/// Every link to a file that is not there.
+fn broken_links(root: &Path) -> std::io::Result<Vec<String>> {
+    in_pages(root, |path, text| {
+        let there = |link: &&str| path.parent().is_some_and(|folder| folder.join(link).exists());
+        file_links(text).into_iter().filter(|link| !there(link)).map(str::to_owned).collect()
+    })
+}
+
+/// Names of contract tests in a page's code: `test_…`, `testFuzz_…`, `invariant_…`.
+fn contract_tests(markdown: &str) -> Vec<&str> {
+    let is_test = |word: &&str| {
+        ["test_", "testFuzz_", "invariant_"].iter().any(|start| word.starts_with(start))
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    markdown.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_test).collect()
+}
+
+/// Every contract test that a page names and no contract has.
+fn missing_contract_tests(root: &Path) -> std::io::Result<Vec<String>> {
+    let mut sources = String::new();
+    for path in files(&root.join("contracts").join("test"), ".sol")? {
+        sources.push_str(&std::fs::read_to_string(path)?);
+    }
+    in_pages(root, |_, text| {
+        let there = |name: &&str| sources.contains(&format!("function {name}("));
+        contract_tests(text).into_iter().filter(|name| !there(name)).map(str::to_owned).collect()
+    })
 }
 
 #[test]
@@ -63,4 +96,21 @@ fn links_are_found_outside_of_code() {
 fn every_page_links_to_files_that_exist() {
     let workspace = crate::workspace::Workspace::discover().unwrap();
     assert_eq!(broken_links(&workspace.root).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn contract_tests_are_found_in_code() {
+    let page =
+        "| `test_a` | and `testFuzz_b2` | `invariant_c`, test_d, `cargo test_e`, `test_f()` |\n`x` `test_g`";
+    assert_eq!(contract_tests(page), ["test_a", "testFuzz_b2", "invariant_c", "test_g"]);
+}
+
+/// A page that says which test shows something is wrong without the test.
+#[test]
+#[allow(clippy::unwrap_used)]
+fn every_contract_test_that_a_page_names_exists() {
+    let workspace = crate::workspace::Workspace::discover().unwrap();
+    assert_eq!(missing_contract_tests(&workspace.root).unwrap(), Vec::<String>::new());
+    let page = std::fs::read_to_string(workspace.root.join("docs").join("contracts.md")).unwrap();
+    assert!(contract_tests(&page).len() >= 7, "one at least for each weakness of the reference");
 }

@@ -44,6 +44,21 @@ contract CommonBridgeL2Test is Test {
         assertEq(BRIDGE.withdrawalCount(), 0);
     }
 
+    /// Each at another depth of calls, for another receiver, in one transaction.
+    function test_deeperAndDeeper() public {
+        NestedWithdrawer w = new NestedWithdrawer();
+        address[] memory receivers = new address[](3);
+        for (uint160 i; i < 3; ++i) {
+            receivers[i] = address(0xB0B + i);
+            vm.expectEmit(address(BRIDGE));
+            emit WithdrawalInitiated(address(w), receivers[i], 2 ether, i);
+        }
+        w.runDeep{value: 6 ether}(address(BRIDGE), receivers, 2 ether);
+        assertEq(BRIDGE.withdrawalCount(), 3);
+        assertEq(address(0).balance, 6 ether);
+        assertEq(address(w).balance, 0);
+    }
+
     /// The reference lost withdrawals made by a contract, and had one id per transaction.
     function test_anyDepthAndSeveralPerTransaction() public {
         NestedWithdrawer w = new NestedWithdrawer();

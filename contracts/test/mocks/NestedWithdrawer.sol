@@ -10,6 +10,12 @@ contract NestedWithdrawer {
         }
     }
 
+    /// A withdrawal for each receiver, each one call deeper than the one before.
+    function runDeep(address bridge, address[] calldata receivers, uint256 amount) external payable {
+        this.run(bridge, receivers[0], 1, amount);
+        if (receivers.length > 1) this.runDeep(bridge, receivers[1:], amount);
+    }
+
     /// A withdrawal that is undone must leave no gap in the ids.
     function runAndRevert(address bridge, address receiver, uint256 amount) external payable {
         this.run(bridge, receiver, 1, amount);

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use ensemble_batch::SealedBlock;
 
 use crate::{
-    BlockId, BlockSummary, BuiltPayload, ClientLog, EngineError, ForkchoiceState, ForkchoiceUpdated,
-    PayloadAttributes, PayloadId, PayloadStatus,
+    BlockId, BlockSummary, BuiltPayload, ClientLog, ClientReceipt, EngineError, ForkchoiceState,
+    ForkchoiceUpdated, PayloadAttributes, PayloadId, PayloadStatus,
 };
 
 /// An execution client: the Engine API for building and executing blocks, and what else the sequencer reads.
@@ -56,6 +56,9 @@ pub trait ExecutionClient: Send + Sync + Debug + 'static {
         from_block: u64,
         to_block: u64,
     ) -> Result<Vec<ClientLog>, EngineError>;
+
+    /// `eth_getTransactionReceipt`; `None` while the transaction is in no canonical block.
+    async fn receipt(&self, transaction: B256) -> Result<Option<ClientReceipt>, EngineError>;
 
     /// `debug_executionWitness` of one block: the JSON text of the result, unmodified.
     ///

@@ -30,13 +30,13 @@ use serde_json::value::{RawValue, to_raw_value};
 use tower::{Layer, Service, ServiceBuilder};
 
 use crate::{
-    BlockId, BlockSummary, BuiltPayload, ClientLog, EngineError, ExecutionClient, ForkSchedule,
-    ForkchoiceState, ForkchoiceUpdated, JwtSecret, PayloadAttributes, PayloadId, PayloadStatus,
+    BlockId, BlockSummary, BuiltPayload, ClientLog, ClientReceipt, EngineError, ExecutionClient,
+    ForkSchedule, ForkchoiceState, ForkchoiceUpdated, JwtSecret, PayloadAttributes, PayloadId, PayloadStatus,
     capabilities::{EXCHANGE_CAPABILITIES, FORKCHOICE_UPDATED_V3, OURS},
     error::{from_rpc_error, remote_text},
     json::{
         JsonBlock, JsonBuiltPayload, JsonForkchoiceState, JsonForkchoiceUpdated, JsonLog, JsonPayload,
-        JsonPayloadAttributes, JsonPayloadStatus, Quantity,
+        JsonPayloadAttributes, JsonPayloadStatus, JsonReceipt, Quantity,
     },
     raw_block::{self, RawBlockError},
 };
@@ -609,6 +609,14 @@ impl ExecutionClient for HttpExecutionClient {
             return Err(invalid("the same log twice"));
         }
         Ok(logs)
+    }
+
+    async fn receipt(&self, transaction: B256) -> Result<Option<ClientReceipt>, EngineError> {
+        const METHOD: &str = "eth_getTransactionReceipt";
+        let receipt: Option<JsonReceipt> = self.public(METHOD, (transaction,)).await?;
+        let receipt = receipt.map(|receipt| receipt.into_receipt(transaction)).transpose();
+        let invalid = |reason| EngineError::InvalidResponse { method: METHOD, reason };
+        receipt.map(Option::flatten).map_err(invalid)
     }
 
     async fn execution_witness(&self, number: u64) -> Result<Bytes, EngineError> {

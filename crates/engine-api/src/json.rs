@@ -5,7 +5,8 @@ use ensemble_batch::{SealedBlock, Withdrawal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BlockSummary, ClientLog, ForkchoiceState, PayloadAttributes, PayloadId, PayloadStatus, error::remote_text,
+    BlockSummary, ClientLog, ClientReceipt, ForkchoiceState, PayloadAttributes, PayloadId, PayloadStatus,
+    error::remote_text,
 };
 
 /// `QUANTITY`: `0x`, then hex digits without leading zeros, `0x0` for zero.
@@ -342,6 +343,42 @@ impl From<JsonLog> for ClientLog {
             log_index: l.log_index,
             transaction_hash: l.transaction_hash,
         }
+    }
+}
+
+/// What is read of `eth_getTransactionReceipt`. Some clients answer one without a block for what is only pending.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JsonReceipt {
+    transaction_hash: B256,
+    block_number: Option<Quantity>,
+    status: Quantity,
+    logs: Vec<JsonLog>,
+}
+
+impl JsonReceipt {
+    /// The receipt of transaction `asked`; none when it is not in a block.
+    pub(crate) fn into_receipt(self, asked: B256) -> Result<Option<ClientReceipt>, String> {
+        if self.transaction_hash != asked {
+            return Err(format!("asked for transaction {asked}, got {}", self.transaction_hash));
+        }
+        let Some(Quantity(block_number)) = self.block_number else { return Ok(None) };
+        let succeeded = match self.status.0 {
+            0 => false,
+            1 => true,
+            other => return Err(format!("status {other}, expected 0 or 1")),
+        };
+        let logs: Vec<ClientLog> = self.logs.into_iter().map(Into::into).collect();
+        let belongs = |log: &ClientLog| {
+            log.transaction_hash == asked && log.block_number == block_number && log.topics.len() <= 4
+        };
+        if !logs.iter().all(belongs) {
+            return Err("a log of another transaction or block".to_owned());
+        }
+        if logs.windows(2).any(|w| w[0].log_index >= w[1].log_index) {
+            return Err("logs out of order".to_owned());
+        }
+        Ok(Some(ClientReceipt { transaction_hash: asked, block_number, succeeded, logs }))
     }
 }
 

@@ -24,6 +24,6 @@ pub use jwt::{JwtError, JwtSecret};
 #[cfg(any(test, feature = "mock"))]
 pub use mock::{MockEngine, MockMethod};
 pub use types::{
-    BlockId, BlockSummary, BuiltPayload, ClientLog, ForkchoiceState, ForkchoiceUpdated, PayloadAttributes,
-    PayloadId, PayloadStatus,
+    BlockId, BlockSummary, BuiltPayload, ClientLog, ClientReceipt, ForkchoiceState, ForkchoiceUpdated,
+    PayloadAttributes, PayloadId, PayloadStatus,
 };

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use ensemble_batch::SealedBlock;
 
 use crate::{
-    BlockId, BlockSummary, BuiltPayload, ClientLog, EngineError, ExecutionClient, ForkchoiceState,
-    ForkchoiceUpdated, PayloadAttributes, PayloadId, PayloadStatus, capabilities::OURS,
+    BlockId, BlockSummary, BuiltPayload, ClientLog, ClientReceipt, EngineError, ExecutionClient,
+    ForkchoiceState, ForkchoiceUpdated, PayloadAttributes, PayloadId, PayloadStatus, capabilities::OURS,
 };
 
 /// Gas of every transaction.
@@ -36,6 +36,8 @@ pub enum MockMethod {
     NewPayload,
     /// [`ExecutionClient::logs`]
     Logs,
+    /// [`ExecutionClient::receipt`]
+    Receipt,
     /// [`ExecutionClient::execution_witness`]
     ExecutionWitness,
     /// [`ExecutionClient::chain_config`]
@@ -515,6 +517,28 @@ impl ExecutionClient for MockEngine {
             found.retain(|log| log.address == address && log.topics.first() == Some(&topic0));
             found.sort_by_key(|log| (log.block_number, log.log_index));
             Ok(found)
+        })
+    }
+
+    /// Every transaction succeeds; the logs of a block belong to its first one.
+    async fn receipt(&self, transaction: B256) -> Result<Option<ClientReceipt>, EngineError> {
+        self.run(MockMethod::Receipt, |state| {
+            let mut at = state.head;
+            while let Some(block) = state.blocks.get(&at) {
+                if block.transactions.iter().any(|raw| keccak256(raw) == transaction) {
+                    let logs = state.logs.get(&at).into_iter().flatten();
+                    let logs = logs.filter(|log| log.transaction_hash == transaction).cloned().collect();
+                    let block_number = block.number;
+                    let receipt =
+                        ClientReceipt { transaction_hash: transaction, block_number, succeeded: true, logs };
+                    return Ok(Some(receipt));
+                }
+                if block.number == 0 {
+                    break;
+                }
+                at = block.parent_hash;
+            }
+            Ok(None)
         })
     }
 

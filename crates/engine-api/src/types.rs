@@ -146,6 +146,19 @@ pub struct BuiltPayload {
     pub block_value: U256,
 }
 
+/// What became of a transaction in a canonical block.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClientReceipt {
+    /// The transaction.
+    pub transaction_hash: B256,
+    /// Height of its block.
+    pub block_number: u64,
+    /// `false` when it was reverted (EIP-658).
+    pub succeeded: bool,
+    /// What it emitted, in order.
+    pub logs: Vec<ClientLog>,
+}
+
 /// A log as `eth_getLogs` answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClientLog {

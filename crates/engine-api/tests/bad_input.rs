@@ -31,7 +31,7 @@ const TIME: u64 = 250;
 const STATE: ForkchoiceState = ForkchoiceState { head: HASH, safe: B256::ZERO, finalized: B256::ZERO };
 
 /// Every method that the client has, by the name that it has on the wire.
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "engine_exchangeCapabilities",
     "engine_forkchoiceUpdatedV3",
     "engine_getPayloadV4",
@@ -40,6 +40,7 @@ const METHODS: [&str; 11] = [
     "eth_getBlockByNumber",
     "eth_getBlockByHash",
     "eth_getLogs",
+    "eth_getTransactionReceipt",
     "debug_getRawBlock",
     "debug_executionWitness",
     "debug_chainConfig",
@@ -135,6 +136,10 @@ fn good(method: &str) -> Value {
             "baseFeePerGas": "0x7", "transactions": [], "uncles": []
         }),
         "eth_getLogs" => json!([log(0), log(1)]),
+        "eth_getTransactionReceipt" => json!({
+            "transactionHash": B256::repeat_byte(7), "blockNumber": "0x2", "status": "0x1",
+            "logs": [log(0), log(1)]
+        }),
         "debug_getRawBlock" => json!(raw_block()),
         "debug_executionWitness" => json!({ "state": [], "codes": [] }),
         "debug_chainConfig" => json!({ "chainId": CHAIN }),
@@ -191,6 +196,10 @@ async fn call(client: &HttpExecutionClient, method: &str) -> Result<Option<()>, 
         "eth_getBlockByNumber" => client.block(BlockId::Number(10)).await.map(|b| b.map(|_| ())),
         "eth_getBlockByHash" => client.block(BlockId::Hash(HASH)).await.map(|b| b.map(|_| ())),
         "eth_getLogs" => client.logs(EMITTER, HASH, 1, 3).await.map(|logs| none_or(logs.len() == 2)),
+        "eth_getTransactionReceipt" => client
+            .receipt(B256::repeat_byte(7))
+            .await
+            .map(|r| r.and_then(|r| none_or(r.succeeded && r.block_number == 2 && r.logs.len() == 2))),
         "debug_getRawBlock" => client.full_block(10).await.map(|b| b.map(|_| ())),
         "debug_executionWitness" => client.execution_witness(10).await.map(|w| none_or(w.starts_with(b"{"))),
         "debug_chainConfig" => client.chain_config().await.map(|c| none_or(c["chainId"] == json!(CHAIN))),
@@ -291,7 +300,10 @@ fn cases() -> Vec<Case> {
         case(Fault::Enormous { bytes: 64 << 20, announced: true }, 1, too_large),
         case(Fault::Enormous { bytes: 64 << 20, announced: false }, 1, too_large),
         case(Fault::WrongType(WrongType::Null), 1, |method| match method {
-            "eth_getBlockByNumber" | "eth_getBlockByHash" | "debug_getRawBlock" => Outcome::Other,
+            "eth_getBlockByNumber"
+            | "eth_getBlockByHash"
+            | "eth_getTransactionReceipt"
+            | "debug_getRawBlock" => Outcome::Other,
             _ => INVALID,
         }),
         case(Fault::WrongType(WrongType::Text), 1, witness_or_invalid),

@@ -773,6 +773,51 @@ async fn logs() {
     }
 }
 
+/// A receipt is that of the transaction asked for, with its own logs in order, or it is none.
+#[tokio::test]
+async fn receipts() {
+    let fake = Fake::empty().await;
+    let client = fake.client();
+    let hash = B256::repeat_byte(7);
+    let receipt = || {
+        json!({
+            "transactionHash": hash,
+            "blockNumber": "0x2",
+            "status": "0x1",
+            "logs": [log_json(2, 3), log_json(2, 5)],
+        })
+    };
+    let with = |key: &str, value: Value| {
+        let mut receipt = receipt();
+        receipt[key] = value;
+        receipt
+    };
+    let answer = async |answer: Value| {
+        fake.next("eth_getTransactionReceipt", Reply::Result(answer));
+        client.receipt(hash).await
+    };
+    let read = answer(receipt()).await.unwrap().unwrap();
+    assert_eq!((read.transaction_hash, read.block_number, read.succeeded), (hash, 2, true));
+    assert_eq!(read.logs.iter().map(|log| log.log_index).collect::<Vec<_>>(), [3, 5]);
+    assert_eq!(fake.calls()[0].params, json!([hash]));
+    assert!(!answer(with("status", json!("0x0"))).await.unwrap().unwrap().succeeded);
+    assert_eq!(answer(json!(null)).await.unwrap(), None, "not known");
+    assert_eq!(answer(with("blockNumber", json!(null))).await.unwrap(), None, "only pending");
+    for wrong in [
+        with("transactionHash", json!(HASH)),
+        with("status", json!("0x2")),
+        with("status", json!(null)),
+        with("blockNumber", json!("0x3")),
+        with("logs", json!([log_json(2, 5), log_json(2, 3)])),
+        with("logs", json!([log_json(2, 3), log_json(2, 3)])),
+        with("logs", json!([log_json(1, 3)])),
+        with("logs", json!(null)),
+    ] {
+        let error = answer(wrong.clone()).await.unwrap_err();
+        assert!(matches!(error, EngineError::InvalidResponse { .. }), "{wrong} {error:?}");
+    }
+}
+
 /// The witness goes to the prover as the client wrote it: key order, white space and all.
 #[tokio::test]
 async fn witnesses_are_not_touched() {

@@ -101,6 +101,10 @@ async fn builds_take_pool_withdrawals_and_logs() {
     mock.forkchoice_updated(at(block.block_hash), None).await.unwrap();
     let logs = mock.logs(Address::ZERO, topic, 0, 9).await.unwrap();
     assert_eq!((logs.len(), logs[0].block_number), (1, 1));
+    let hash = logs[0].transaction_hash;
+    let receipt = mock.receipt(hash).await.unwrap().unwrap();
+    assert_eq!((receipt.block_number, receipt.succeeded, receipt.logs), (1, true, logs));
+    assert_eq!(mock.receipt(topic).await.unwrap(), None);
     assert_eq!(mock.logs(Address::ZERO, topic, 2, 9).await.unwrap(), []);
     assert_eq!(mock.logs(Address::ZERO, B256::ZERO, 0, 9).await.unwrap(), []);
     let next = produce(&mock, &block).await;

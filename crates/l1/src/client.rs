@@ -64,6 +64,17 @@ pub trait L1Client: Send + Sync + Debug + 'static {
     /// `eth_getTransactionCount`: the next nonce, on the head block or (`pending`) after the node's own pool.
     async fn transaction_count(&self, address: Address, pending: bool) -> Result<u64, L1Error>;
 
+    /// Whether the node's pool has a transaction of this account with a nonce that no block has used yet. Some nodes count
+    /// a pending nonce on past what a reorg took away, and nothing after such a gap is ever mined. Not every node can
+    /// tell: [`L1Error::MethodUnsupported`].
+    async fn pooled(&self, from: Address, nonce: u64) -> Result<bool, L1Error> {
+        let _ = (from, nonce);
+        Err(L1Error::MethodUnsupported {
+            method: "eth_getTransactionBySenderAndNonce",
+            message: "not asked".to_owned(),
+        })
+    }
+
     /// Balance in wei on the head block.
     async fn balance(&self, address: Address) -> Result<U256, L1Error>;
 

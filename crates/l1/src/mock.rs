@@ -43,6 +43,7 @@ pub enum Method {
     EstimateGas,
     EstimateGasPending,
     TransactionCount,
+    Pooled,
     Balance,
     Code,
     FeeHistory,
@@ -700,6 +701,10 @@ impl L1Client for MockL1 {
             }
             Ok(nonce)
         })
+    }
+
+    async fn pooled(&self, from: Address, nonce: u64) -> Result<bool, L1Error> {
+        self.serve(Method::Pooled, |s| Ok(s.pool.contains_key(&(from, nonce))))
     }
 
     async fn balance(&self, address: Address) -> Result<U256, L1Error> {

@@ -23,7 +23,8 @@ use crate::endpoint::Endpoint;
 use crate::error::tame;
 use crate::failover::{Change, EndpointStatus, Failover, FailoverConfig, Standing};
 use crate::wire::{
-    WireBlock, WireFeeHistory, WireLog, WireReceipt, WireTransaction, checked_logs, to_u64, to_u128,
+    WireBlock, WireFeeHistory, WireLog, WirePool, WireReceipt, WireSlot, WireTransaction, checked_logs,
+    to_u64, to_u128,
 };
 use crate::{BlockTag, FeeHistory, L1Block, L1Client, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt};
 
@@ -500,6 +501,22 @@ impl L1Client for RpcL1Client {
     async fn transaction_count(&self, address: Address, pending: bool) -> Result<u64, L1Error> {
         let tag = if pending { "pending" } else { "latest" };
         self.read("eth_getTransactionCount", vec![json!(address), json!(tag)], to_u64).await
+    }
+
+    /// reth and anvil have the first method, geth, reth and ethrex the second.
+    async fn pooled(&self, from: Address, nonce: u64) -> Result<bool, L1Error> {
+        let check = move |found: Option<WireSlot>| match found {
+            None => Ok(false),
+            Some(slot) if slot.is(from, nonce) => Ok(true),
+            Some(_) => Err(format!("asked for nonce {nonce} of {from}, got another transaction")),
+        };
+        let params = vec![json!(from), hex_quantity(nonce)];
+        match self.read("eth_getTransactionBySenderAndNonce", params, check).await {
+            Err(L1Error::MethodUnsupported { .. }) => {}
+            known => return known,
+        }
+        let check = move |pool: WirePool| Ok(pool.has(nonce));
+        self.read("txpool_contentFrom", vec![json!(from)], check).await
     }
 
     async fn balance(&self, address: Address) -> Result<U256, L1Error> {

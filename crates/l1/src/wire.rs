@@ -1,7 +1,10 @@
 //! JSON-RPC answers (execution-apis schemas) and how they become our types.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::{FeeHistory, L1Block, L1Log, L1Transaction, LogFilter, TxReceipt};
 
@@ -141,6 +144,33 @@ impl WireReceipt {
             contract_address: self.contract_address,
             logs: self.logs.into_iter().map(WireLog::into_log).collect::<Result<_, _>>()?,
         }))
+    }
+}
+
+/// What is read of `eth_getTransactionBySenderAndNonce`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireSlot {
+    from: Address,
+    nonce: U64,
+}
+
+impl WireSlot {
+    pub(crate) fn is(&self, from: Address, nonce: u64) -> bool {
+        self.from == from && self.nonce == U64::from(nonce)
+    }
+}
+
+/// `txpool_contentFrom`: transactions by nonce, in decimal.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WirePool {
+    pending: BTreeMap<String, IgnoredAny>,
+    queued: BTreeMap<String, IgnoredAny>,
+}
+
+impl WirePool {
+    pub(crate) fn has(&self, nonce: u64) -> bool {
+        let nonce = nonce.to_string();
+        self.pending.contains_key(&nonce) || self.queued.contains_key(&nonce)
     }
 }
 

@@ -24,7 +24,7 @@ const FILTER: LogFilter =
     LogFilter { address: CONTRACT, topic0: B256::repeat_byte(1), from_block: 10, to_block: 20 };
 
 /// Every method that the client has, by the name that it has on the wire.
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 15] = [
     "eth_chainId",
     "eth_getBlockByNumber",
     "eth_getBlockByHash",
@@ -39,6 +39,7 @@ const METHODS: [&str; 14] = [
     "eth_sendRawTransaction",
     "eth_getTransactionReceipt",
     "eth_getTransactionByHash",
+    "eth_getTransactionBySenderAndNonce",
 ];
 
 fn transaction() -> Bytes {
@@ -73,6 +74,7 @@ fn good(method: &str) -> Value {
             "effectiveGasPrice": "0x7", "contractAddress": null, "logs": [log(0)]
         }),
         "eth_getTransactionByHash" => json!({ "hash": HASH, "from": CONTRACT, "to": null, "input": "0x" }),
+        "eth_getTransactionBySenderAndNonce" => json!({ "hash": HASH, "from": CONTRACT, "nonce": "0x10" }),
         "eth_estimateGas" | "eth_getTransactionCount" | "eth_getBalance" | "eth_blobBaseFee" => json!("0x10"),
         other => panic!("unexpected {other}"),
     }
@@ -129,6 +131,7 @@ async fn call(l1: &RpcL1Client, method: &str) -> Result<Option<()>, L1Error> {
             .map(|hash| none_or(hash == keccak256(transaction()))),
         "eth_getTransactionReceipt" => l1.receipt(HASH).await.map(|receipt| receipt.map(|_| ())),
         "eth_getTransactionByHash" => l1.transaction(HASH).await.map(|tx| tx.map(|_| ())),
+        "eth_getTransactionBySenderAndNonce" => l1.pooled(CONTRACT, 16).await.map(none_or),
         other => panic!("no call for {other}"),
     }
 }
@@ -178,8 +181,13 @@ fn is_one_of(method: &str, methods: &[&str]) -> bool {
 }
 
 /// What `null` means there: the node has none.
-const MAY_BE_NULL: &[&str] =
-    &["eth_getBlockByNumber", "eth_getBlockByHash", "eth_getTransactionReceipt", "eth_getTransactionByHash"];
+const MAY_BE_NULL: &[&str] = &[
+    "eth_getBlockByNumber",
+    "eth_getBlockByHash",
+    "eth_getTransactionReceipt",
+    "eth_getTransactionByHash",
+    "eth_getTransactionBySenderAndNonce",
+];
 
 struct Case {
     fault: Fault,
@@ -303,6 +311,7 @@ async fn answers_without_a_field() {
         ("eth_getLogs", &log),
         ("eth_getTransactionReceipt", &receipt),
         ("eth_feeHistory", &["baseFeePerGas"]),
+        ("eth_getTransactionBySenderAndNonce", &["from", "nonce"]),
     ] {
         for field in fields {
             proxy.script(method, 1, Fault::WrongType(WrongType::Without((*field).to_owned())));

@@ -581,6 +581,54 @@ async fn a_missing_method_is_no_failure() {
     assert_eq!(bare_server.count("eth_getBalance"), 1);
 }
 
+/// A gap in an account's nonces is found with whichever method the node has, and no other transaction is taken for the
+/// one that fills it.
+#[tokio::test]
+async fn what_a_pool_has() {
+    let missing = || Reply::Error(json!({ "code": -32601, "message": "the method does not exist" }));
+    let by_nonce = "eth_getTransactionBySenderAndNonce";
+    let (url, server) = Server::start(move |method, params| match (method, params[1].as_str()) {
+        (m, Some("0x10")) if m == by_nonce => {
+            Reply::Result(json!({ "hash": HASH, "from": CONTRACT, "nonce": "0x10" }))
+        }
+        (m, Some("0x11")) if m == by_nonce => Reply::Result(Value::Null),
+        (m, Some("0x12")) if m == by_nonce => {
+            Reply::Result(json!({ "hash": HASH, "from": CONTRACT, "nonce": "0x10" }))
+        }
+        (m, Some("0x13")) if m == by_nonce => {
+            Reply::Result(json!({ "hash": HASH, "from": Address::ZERO, "nonce": "0x13" }))
+        }
+        other => panic!("unexpected {other:?}"),
+    })
+    .await;
+    let l1 = client(&[&url]);
+    assert!(l1.pooled(CONTRACT, 16).await.unwrap());
+    assert_eq!(server.params(by_nonce), json!([CONTRACT, "0x10"]));
+    assert!(!l1.pooled(CONTRACT, 17).await.unwrap());
+    for nonce in [18, 19] {
+        let error = l1.pooled(CONTRACT, nonce).await.unwrap_err();
+        assert!(matches!(error, L1Error::InvalidResponse { .. }), "{nonce}: {error:?}");
+    }
+
+    let (url, server) = Server::start(move |method, _| match method {
+        "txpool_contentFrom" => {
+            let tx = json!({ "hash": HASH });
+            Reply::Result(json!({ "pending": { "16": tx, "160": tx }, "queued": { "18": tx } }))
+        }
+        _ => missing(),
+    })
+    .await;
+    let l1 = client(&[&url]);
+    for (nonce, there) in [(16, true), (17, false), (18, true), (160, true), (1, false)] {
+        assert_eq!(l1.pooled(CONTRACT, nonce).await, Ok(there), "{nonce}");
+    }
+    assert_eq!(server.params("txpool_contentFrom"), json!([CONTRACT]));
+
+    let (url, _) = Server::start(move |_, _| missing()).await;
+    let error = client(&[&url]).pooled(CONTRACT, 16).await.unwrap_err();
+    assert!(matches!(error, L1Error::MethodUnsupported { .. }), "{error:?}");
+}
+
 /// What the node says about the request itself is final: no other node is asked.
 #[tokio::test]
 async fn reverts_do_not_fail_over() {

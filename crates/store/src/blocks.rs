@@ -187,6 +187,26 @@ impl Store {
         .transpose()
     }
 
+    /// The withdrawals that the blocks `first` to `last` started, in order, as far as they were kept. Reads no witness.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn withdrawals(&self, first: u64, last: u64) -> Result<Vec<L2Withdrawal>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT number, withdrawals FROM blocks \
+             WHERE number BETWEEN ? AND ? AND withdrawals IS NOT NULL ORDER BY number",
+        )
+        .bind(int(first)?)
+        .bind(int(last)?)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut all = Vec::new();
+        for row in &rows {
+            all.extend(Reader { table: "blocks", row }.binary::<Vec<L2Withdrawal>>("withdrawals")?);
+        }
+        Ok(all)
+    }
+
     /// Drops the witnesses of blocks up to and with `number`; their batch is verified.
     ///
     /// # Errors

@@ -508,6 +508,35 @@ async fn extras_of_a_block_and_their_pruning() {
     assert_eq!(bed.store.block_extras(2).await.unwrap(), Some(extras));
 }
 
+/// A batch's withdrawals come in the order of the chain; a block whose extras were never kept adds none.
+#[tokio::test]
+async fn withdrawals_of_a_range() {
+    let bed = Bed::new().await;
+    let mut parent = B256::ZERO;
+    let one = |id| L2Withdrawal { id, to: Address::repeat_byte(3), amount: U256::from(12 + id) };
+    for number in 1..=4 {
+        let sealed = block(number, parent, 0);
+        parent = sealed.block_hash;
+        bed.store.insert_block(&sealed).await.unwrap();
+        if number != 3 {
+            let extras = BlockExtras {
+                withdrawals: vec![one(2 * number), one(2 * number + 1)],
+                witness: vec![7; 100],
+            };
+            bed.store.set_block_extras(number, &extras).await.unwrap();
+        }
+    }
+    let ids = async |first, last| {
+        let all = bed.store.withdrawals(first, last).await.unwrap();
+        assert!(all.iter().all(|w| *w == one(w.id)));
+        all.iter().map(|w| w.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(1, 4).await, [2, 3, 4, 5, 8, 9]);
+    assert_eq!(ids(2, 2).await, [4, 5]);
+    assert_eq!(ids(3, 3).await, [0u64; 0]);
+    assert_eq!(ids(5, 9).await, [0u64; 0]);
+}
+
 /// Only a head that is in no batch can be taken away.
 #[tokio::test]
 async fn only_an_unbatched_head_can_be_removed() {

@@ -12,6 +12,7 @@ use clap::Parser;
     after_help = "Examples:\n  \
         cargo devnet                      a devnet that runs until ctrl-c\n  \
         cargo devnet -- --demo            deposit, transfers, withdrawal and claim; exits 0 if every balance is right\n  \
+        cargo devnet -- --demo --provers 4   the same, with batches proven in parallel, and who proved which\n  \
         cargo devnet -- --datadir data    keeps the chains in ./data and goes on with them at the next start\n  \
         cargo devnet -- --l1-port 0       any free port (works for every port)"
 )]
@@ -52,7 +53,9 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5555, value_name = "PORT", env = "DEVNET_ADMIN_PORT")]
     pub(crate) admin_port: u16,
 
-    /// Prover clients. 0: start your own with `ensemble prover`.
+    /// Prover clients, each with a name of its own; different ones prove different batches at the same time. In the
+    /// demo, with more than one, all of them wait until each has a batch, and begin together. 0: start your own with
+    /// `ensemble prover`.
     #[arg(long, default_value_t = 1, value_name = "N", env = "DEVNET_PROVERS")]
     pub(crate) provers: usize,
 

@@ -26,6 +26,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(90);
 /// Time between two looks.
 const POLL: Duration = Duration::from_millis(50);
+/// Most provers that are made to begin together: each needs a batch, and a batch needs some seconds.
+const MOST_TOGETHER: usize = 8;
 
 fn ether(thousandths: u64) -> U256 {
     U256::from(thousandths) * U256::from(1_000_000_000_000_000u64)
@@ -88,6 +90,9 @@ pub(crate) async fn run(args: &Args, devnet: &Devnet) -> Result<(), DevnetError>
     must("the balance of the account after the deposit", l2.balance(user_l2.address()).await?, deposited)?;
     show::line(format!("    on the L2 after {:.1} s", begun.elapsed().as_secs_f64()));
 
+    if args.provers > 1 {
+        devnet.fleet.hold();
+    }
     step(2, format!("{} transfers on the L2", args.transfers));
     let spent = transfers(args.transfers, &user_l2, &l2).await?;
 
@@ -107,6 +112,9 @@ pub(crate) async fn run(args: &Args, devnet: &Devnet) -> Result<(), DevnetError>
     )?;
 
     step(4, "wait until its batch is verified on L1, then claim");
+    if args.provers > 1 {
+        prove_together(args.provers.min(MOST_TOGETHER), devnet).await?;
+    }
     let store = &devnet.sequencer.services().store;
     let proof = until("the verification of the withdrawal's batch", async || {
         Ok(withdrawal_proof(store, withdrawal.block, withdrawal.id).await?.filter(|p| p.claimable))
@@ -126,7 +134,35 @@ pub(crate) async fn run(args: &Args, devnet: &Devnet) -> Result<(), DevnetError>
     let bridge_now = l1.balance(bridge_address).await?;
     must("the ETH in the bridge", bridge_now - bridge_before, deposited - withdrawn)?;
     books(devnet, &l1).await?;
+    show::line(format!("    provers: {}", devnet.fleet.summary()));
     show::line(format!("\nEvery balance is right. {:.1} s.", begun.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Waits until so many provers have a batch each, and lets all of them begin at the same time.
+async fn prove_together(provers: usize, devnet: &Devnet) -> Result<(), DevnetError> {
+    let fleet = &devnet.fleet;
+    let batches = until("a batch for each prover", async || {
+        Ok(Some(fleet.waiting()).filter(|waiting| waiting.len() >= provers))
+    })
+    .await?;
+    let all: Vec<_> = batches.iter().map(|(prover, batch)| format!("{prover} batch {batch}")).collect();
+    show::line(format!("    a batch for each prover: {}; all begin now", all.join(", ")));
+    let begun = Instant::now();
+    fleet.release();
+    let took = until("the proofs of these batches", async || {
+        Ok(batches
+            .values()
+            .map(|batch| fleet.proven(*batch).map(|(_, took)| took))
+            .collect::<Option<Vec<_>>>())
+    })
+    .await?;
+    show::line(format!(
+        "    {} batches proven in {} ms, the single proofs in {} ms",
+        batches.len(),
+        begun.elapsed().as_millis(),
+        took.iter().map(|took| took.as_millis().to_string()).collect::<Vec<_>>().join(" + ")
+    ));
     Ok(())
 }
 

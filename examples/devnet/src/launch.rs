@@ -31,7 +31,12 @@ use ensemble_prover::{
 };
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{args::Args, error::DevnetError, show};
+use crate::{
+    args::Args,
+    error::DevnetError,
+    fleet::{Fleet, Member},
+    show,
+};
 
 /// Deploys the contracts.
 pub(crate) const DEPLOYER: DevAccount = DEV_ACCOUNTS[0];
@@ -53,6 +58,7 @@ pub(crate) struct Devnet {
     pub(crate) l2: NodeHandle,
     pub(crate) sequencer: Sequencer,
     pub(crate) deployment: Deployment,
+    pub(crate) fleet: Arc<Fleet>,
     admin: AdminServer,
     provers: Vec<JoinHandle<()>>,
     stopping: Arc<AtomicBool>,
@@ -165,13 +171,14 @@ impl Devnet {
 
         let mut builder = Sequencer::builder().config(config.clone());
         let stopping = Arc::new(AtomicBool::new(false));
-        builder = print_events(builder, Arc::clone(&stopping));
+        let fleet = Arc::<Fleet>::default();
+        builder = print_events(builder, Arc::clone(&fleet), Arc::clone(&stopping));
         let sequencer = builder.start().await?;
         let admin = AdminServer::start(sequencer.clone(), local(args.admin_port))?;
 
         let (stop_provers, stopped) = watch::channel(false);
         let mut devnet =
-            Self { l1, l2, sequencer, deployment, admin, provers: Vec::new(), stopping, stop_provers };
+            Self { l1, l2, sequencer, deployment, fleet, admin, provers: Vec::new(), stopping, stop_provers };
         for n in 1..=args.provers {
             let prover = devnet.start_prover(n, &config, stopped.clone())?;
             devnet.provers.push(prover);
@@ -197,6 +204,9 @@ impl Devnet {
                 .ok_or_else(|| DevnetError::Prover("no verifier was deployed".to_owned()))?,
         };
         let name = format!("exec-{n}");
+        let fleet = Arc::clone(&self.fleet);
+        let member =
+            Member { name: name.clone(), fleet: Arc::clone(&fleet), backend: ExecBackend::new(key, domain) };
         let client = ProverClient::new(
             ProverClientConfig {
                 prover_server_endpoint: format!("127.0.0.1:{}", config.prover_server.listen_port),
@@ -206,11 +216,14 @@ impl Devnet {
                 backoff_max_ms: 2_000,
                 ..ProverClientConfig::default()
             },
-            Box::new(ExecBackend::new(key, domain)),
+            Box::new(member),
         )
         .map_err(|e| bad(&e))?
         .on_event(move |event| match event {
             ClientEvent::Proved { batch_number, took_ms } => {
+                // Without the time that it was held.
+                let took_ms =
+                    fleet.proven(*batch_number).map_or(*took_ms, |(_, took)| took.as_millis() as u64);
                 show::event(
                     "proof",
                     format!("batch {batch_number} re-executed and signed by {name} in {took_ms} ms"),
@@ -261,6 +274,7 @@ impl Devnet {
     /// Ends everything, in reverse order of the start.
     pub(crate) async fn stop(self) -> Result<(), DevnetError> {
         self.stopping.store(true, Ordering::Relaxed);
+        self.fleet.release();
         self.stop_provers.send_replace(true);
         self.admin.stop().await;
         let report = self.sequencer.shutdown().await;
@@ -283,7 +297,11 @@ impl Devnet {
 }
 
 /// `quiet` silences what components say of each other while everything stops.
-fn print_events(builder: ensemble::SequencerBuilder, quiet: Arc<AtomicBool>) -> ensemble::SequencerBuilder {
+fn print_events(
+    builder: ensemble::SequencerBuilder,
+    fleet: Arc<Fleet>,
+    quiet: Arc<AtomicBool>,
+) -> ensemble::SequencerBuilder {
     builder
         .on(|e: NewDeposit| {
             let d = e.deposit;
@@ -324,8 +342,17 @@ fn print_events(builder: ensemble::SequencerBuilder, quiet: Arc<AtomicBool>) -> 
             show::event("committed", format!("batch {} on L1{}", e.number, by(e.transaction.as_ref())));
         })
         .on(|e: ProofReady| tracing::debug!(batch = e.batch_number, "proofs are complete"))
-        .on(|e: BatchVerified| {
-            show::event("verified", format!("batch {} on L1{}", e.number, by(e.transaction.as_ref())));
+        .on(move |e: BatchVerified| {
+            let prover = fleet.proven(e.number).map(|(prover, _)| format!("  proven by {prover}"));
+            show::event(
+                "verified",
+                format!(
+                    "batch {} on L1{}{}",
+                    e.number,
+                    by(e.transaction.as_ref()),
+                    prover.unwrap_or_default()
+                ),
+            );
         })
         .on(|e: TxFailed| show::event("L1 TX", format!("{} failed: {}", e.id, e.reason)))
         .on_lifecycle(move |e| {

@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod error;
+mod fleet;
 mod launch;
 mod show;
 

@@ -57,7 +57,7 @@ async fn run(options: &Options) -> Result<ExitCode, GasError> {
         for (name, gas) in report.rows() {
             let before = snapshot.as_ref().ok().and_then(|s| s.rows().into_iter().find(|row| row.0 == name));
             let change = before.map_or(String::new(), |(_, old)| format!("  (snapshot {old})"));
-            println!("{name:<16}{gas:>10}{change}");
+            println!("{name:<18}{gas:>10}{change}");
         }
     }
     if options.write {

@@ -64,7 +64,12 @@ pub async fn measure(anvil: &Anvil) -> Result<GasReport, GasError> {
 
     scenario.claim(&tree, &withdrawals[5]).await?;
     let claim = scenario.claim(&tree, &withdrawals[6]).await?;
-    Ok(GasReport { deposit, commit, verify_overhead, claim, deploy })
+
+    for _ in 0..8 {
+        scenario.commit(B256::ZERO).await?;
+    }
+    let verify_8_batches = scenario.verify().await?;
+    Ok(GasReport { deposit, commit, verify_overhead, verify_8_batches, claim, deploy })
 }
 
 struct Scenario<'a> {

@@ -17,6 +17,8 @@ pub struct GasReport {
     pub commit: u64,
     /// Verification of that batch by one required backend that accepts everything, with a proof of 260 bytes.
     pub verify_overhead: u64,
+    /// Verification of eight batches at once, with one such proof.
+    pub verify_8_batches: u64,
     /// A withdrawal from a tree of depth 8 whose word of the claim bitmap is in use.
     pub claim: u64,
     /// Deployer, both implementations, both proxies with their initialisation.
@@ -24,8 +26,14 @@ pub struct GasReport {
 }
 
 /// Upper bounds of the design. The snapshot is below them and guards tighter; these hold for every snapshot to come.
-pub const TARGETS: GasReport =
-    GasReport { deposit: 70_000, commit: 90_000, verify_overhead: 90_000, claim: 80_000, deploy: 8_000_000 };
+pub const TARGETS: GasReport = GasReport {
+    deposit: 61_000,
+    commit: 62_000,
+    verify_overhead: 71_000,
+    verify_8_batches: 80_000,
+    claim: 68_000,
+    deploy: 4_500_000,
+};
 
 /// An operation that costs more than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +56,13 @@ impl fmt::Display for Operation {
 impl GasReport {
     /// Every operation by name.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 5] {
-        let Self { deposit, commit, verify_overhead, claim, deploy } = *self;
+    pub fn rows(&self) -> [(&'static str, u64); 6] {
+        let Self { deposit, commit, verify_overhead, verify_8_batches, claim, deploy } = *self;
         [
             ("deposit", deposit),
             ("commit", commit),
             ("verify_overhead", verify_overhead),
+            ("verify_8_batches", verify_8_batches),
             ("claim", claim),
             ("deploy", deploy),
         ]
@@ -108,8 +117,8 @@ mod tests {
         assert_eq!(TARGETS.dearer_than(&TARGETS), []);
         let measured = GasReport { deposit: 1, claim: TARGETS.claim + 7, ..TARGETS };
         let dearer = measured.dearer_than(&TARGETS);
-        assert_eq!(dearer, [Operation { name: "claim", measured: 80_007, allowed: 80_000 }]);
-        assert_eq!(dearer[0].to_string(), "claim: 80007 gas, 7 more than 80000");
+        assert_eq!(dearer, [Operation { name: "claim", measured: 68_007, allowed: 68_000 }]);
+        assert_eq!(dearer[0].to_string(), "claim: 68007 gas, 7 more than 68000");
     }
 
     #[test]

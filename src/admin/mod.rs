@@ -1,17 +1,23 @@
 //! The admin server: health and status of the sequencer, control of its components, proofs of withdrawals.
 //!
-//! JSON over HTTP. It has no authentication: it listens on the loopback address unless configured otherwise, and
+//! JSON over HTTP, and JSON-RPC ([`rpc`]) at `POST /rpc`. It has no authentication: it listens on the loopback address unless configured otherwise, and
 //! must not be reachable from outside.
+
+pub mod rpc;
 
 use std::net::SocketAddr;
 
 use actix_web::{App, HttpResponse, HttpServer, Responder, dev::ServerHandle, web};
+use alloy_primitives::B256;
 use ensemble_l1::EndpointStatus;
 use ensemble_store::BatchStatus;
 use ensemble_supervision::ComponentStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::{Sequencer, StartError, withdrawals::withdrawal_proof};
+use crate::{
+    Sequencer, StartError,
+    withdrawals::{WithdrawalError, withdrawal_proof, withdrawals_of_transaction},
+};
 
 /// What the sequencer is doing, for operators.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,15 +63,20 @@ impl AdminServer {
     /// # Errors
     /// When the address cannot be used.
     pub fn start(sequencer: Sequencer, address: SocketAddr) -> Result<Self, StartError> {
-        let failed =
-            |e: std::io::Error| StartError::Admin { address: address.to_string(), reason: e.to_string() };
+        let refused = |reason: String| StartError::Admin { address: address.to_string(), reason };
+        let failed = |e: std::io::Error| refused(e.to_string());
+        let methods = rpc::methods(sequencer.services().clone()).map_err(|e| refused(e.to_string()))?;
         let bound = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::new(sequencer.clone()))
+                .app_data(web::Data::new(methods.clone()))
+                .app_data(web::PayloadConfig::new(rpc::MAX_REQUEST))
                 .route("/health", web::get().to(health))
                 .route("/status", web::get().to(status))
                 .route("/components/{name}/{action}", web::post().to(control))
+                .route("/withdrawals/{transaction}", web::get().to(withdrawals))
                 .route("/withdrawals/{block}/{id}", web::get().to(withdrawal))
+                .route("/rpc", web::post().to(rpc::answer))
         })
         .workers(1)
         .disable_signals()
@@ -160,5 +171,32 @@ async fn withdrawal(sequencer: web::Data<Sequencer>, path: web::Path<(u64, u64)>
             "error": format!("no batch holds withdrawal {id} of L2 block {block} yet")
         })),
         Err(error) => failed(error),
+    }
+}
+
+/// As [`rpc::GET_WITHDRAWAL_PROOFS`].
+async fn withdrawals(sequencer: web::Data<Sequencer>, path: web::Path<String>) -> impl Responder {
+    let Ok(transaction) = path.parse::<B256>() else {
+        let error = "no transaction hash: 0x and 64 hex digits are expected";
+        return HttpResponse::BadRequest().json(serde_json::json!({ "error": error }));
+    };
+    match withdrawals_of_transaction(sequencer.services(), transaction).await {
+        Ok(all) => HttpResponse::Ok().json(all),
+        Err(error) => {
+            let mut answer = match error {
+                WithdrawalError::NotMined(_)
+                | WithdrawalError::Failed(_)
+                | WithdrawalError::NoWithdrawal(_)
+                | WithdrawalError::NotInBatch { .. } => HttpResponse::NotFound(),
+                WithdrawalError::Engine(_) | WithdrawalError::L1(_) | WithdrawalError::Contract(_) => {
+                    HttpResponse::BadGateway()
+                }
+                WithdrawalError::Inconsistent(_) | WithdrawalError::Store(_) => {
+                    HttpResponse::InternalServerError()
+                }
+            };
+            let reason = rpc::Reason::from(&error);
+            answer.json(serde_json::json!({ "error": error.to_string(), "reason": reason }))
+        }
     }
 }
