@@ -10,7 +10,8 @@ use ensemble_actors::{
     Clock, Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
     L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER,
     ProofManager, ProofManagerConfig, ProofManagerOutlets, ProofSender, ProofSenderConfig,
-    ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services, SystemClock, WitnessSource,
+    ProofSenderOutlets, ProverServer, ProverServerConfig, RetryPolicy, SenderKey, Services, SystemClock,
+    WitnessSource,
 };
 use ensemble_batch::BatchLimits;
 use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, JwtSecret};
@@ -579,6 +580,11 @@ fn assemble(
             idle_retry: millis(500),
             max_bad_proofs: 3,
             quarantine: Duration::from_secs(600),
+            retry: RetryPolicy {
+                budget: config.prover_server.max_failures,
+                degraded_wait: millis(config.prover_server.degraded_retry_ms),
+                ..RetryPolicy::default()
+            },
             max_input_bytes: PROVER_INPUT_BYTES,
         });
         let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone() });

@@ -196,6 +196,11 @@ section! {
     auth_token: Option<Secret> = None, like "a long random text", alias ["token"];
     /// Milliseconds until a batch whose prover is silent goes to another one.
     lease_ms: u64 = 600_000, like "600000", range [1_000, 86_400_000, "a prover needs time between two heartbeats"];
+    /// Failed tries to prove a batch after which it is degraded: `ensemble status` shows it, and it is tried every
+    /// `degraded_retry_ms` only.
+    max_failures: u32 = 5, like "5", range [1, 1_000, "a batch is tried at least once"];
+    /// Milliseconds between two tries of a batch that used up `max_failures`.
+    degraded_retry_ms: u64 = 600_000, like "600000", range [1_000, 86_400_000, "it is not given up"];
     /// Most prover clients connected at once.
     max_sessions: usize = 64, like "64", range [1, 10_000, "each session takes memory"];
     /// Most bytes in one message of a prover client.

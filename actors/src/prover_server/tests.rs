@@ -11,9 +11,9 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes};
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
-use ensemble_messages::{LeaseId, ProofReady, ProverType, SubmitReply};
+use ensemble_messages::{LeaseId, LeaseState, ProofReady, ProofTask, ProverType, SubmitReply};
 use ensemble_prover::{
-    BackendError, BackendProof, ClientCodec, ClientEvent, ClientMessage, ClientReport, FrameLimits,
+    BackendError, BackendProof, Cancel, ClientCodec, ClientEvent, ClientMessage, ClientReport, FrameLimits,
     PROTOCOL_VERSION, ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode,
     ServerMessage,
     attestation::{self, AttestationDomain, AttestationKey},
@@ -99,6 +99,7 @@ async fn serve(config: ProverServerConfig, with_manager: bool) -> Serving {
         idle_retry: Duration::from_millis(20),
         max_bad_proofs: 2,
         quarantine: LIMIT,
+        retry: crate::RetryPolicy { first_wait: Duration::from_millis(20), ..crate::RetryPolicy::default() },
         max_input_bytes: 1_000_000,
     });
     let (proof_ready, ready) = tap();
@@ -214,7 +215,7 @@ impl ProverBackend for Signer {
         ProverType::Exec
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
+    fn prove(&self, input: &BatchInput, _: &Cancel) -> Result<BackendProof, BackendError> {
         let to = self.headers.lock().unwrap().get(&(input.parent.number + 1)).copied();
         let to = to.ok_or_else(|| BackendError::Failed("unknown batch".into()))?;
         let public_values = PublicValues { from: input.parent.hash(), to };
@@ -374,11 +375,11 @@ async fn a_session_outlives_the_manager() {
         Some(ServerMessage::Work(work)) => work,
         other => panic!("{other:?}"),
     };
-    assert_eq!(work.batch_number, number);
+    assert_eq!(work.task, ProofTask::Batch { number });
     serving.system.restart(PROOF_MANAGER).await.unwrap();
     serving.restarted(PROOF_MANAGER).await;
-    connection.send(ClientMessage::Heartbeat { lease: work.lease }).await.unwrap();
-    assert_eq!(answer(&mut connection).await, Some(ServerMessage::HeartbeatAck { alive: true }));
+    connection.send(ClientMessage::Heartbeat { lease: work.lease, task: work.task }).await.unwrap();
+    assert_eq!(answer(&mut connection).await, Some(ServerMessage::HeartbeatAck { state: LeaseState::Alive }));
     // Nobody else gets its batch.
     let mut other = serving.framed().await;
     other.send(hello("b")).await.unwrap();
@@ -507,8 +508,8 @@ async fn unwanted_provers_are_turned_away() {
     for _ in 0..2 {
         connection.send(ClientMessage::Submit { lease: LeaseId(1), proof: proof.clone() }).await.unwrap();
         let reply = answer(&mut connection).await;
-        let Some(ServerMessage::SubmitAck { batch_number, reply }) = reply else { panic!("{reply:?}") };
-        assert_eq!(batch_number, number);
+        let Some(ServerMessage::SubmitAck { lease, reply }) = reply else { panic!("{reply:?}") };
+        assert_eq!(lease, LeaseId(1));
         assert!(matches!(reply, SubmitReply::Rejected(_)), "{reply:?}");
     }
     connection.send(ClientMessage::RequestWork).await.unwrap();

@@ -19,7 +19,7 @@ pub mod exec;
 pub mod protocol;
 
 pub use attestation::{AttestationDomain, AttestationError, AttestationKey};
-pub use backend::{BackendError, BackendProof, ProverBackend};
+pub use backend::{BackendError, BackendProof, Cancel, ProverBackend};
 pub use client::{ClientEvent, ClientReport, ProverClient, ProverClientConfig, ProverError};
 #[cfg(feature = "command")]
 pub use command::{CommandBackend, CommandConfig};

@@ -10,11 +10,14 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes};
 use bytes::BytesMut;
 use ensemble_batch::{BatchHeader, BatchInput, ProgramKey, PublicValues};
-use ensemble_messages::{BatchProof, LeaseId, ProofRejection, ProverType, SubmitReply, Work};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply, Work,
+};
 use ensemble_prover::protocol::encode_input;
 use ensemble_prover::{
-    BackendError, BackendProof, ClientEvent, ClientMessage, ClientReport, FrameLimits, PROTOCOL_VERSION,
-    ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode, ServerCodec, ServerMessage,
+    BackendError, BackendProof, Cancel, ClientEvent, ClientMessage, ClientReport, FrameLimits,
+    PROTOCOL_VERSION, ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode, ServerCodec,
+    ServerMessage,
 };
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,10 +47,14 @@ fn input(batch_number: u64) -> BatchInput {
     }
 }
 
+fn task(number: u64) -> ProofTask {
+    ProofTask::Batch { number }
+}
+
 fn work(batch_number: u64) -> Work {
     Work {
         lease: LeaseId(100 + batch_number),
-        batch_number,
+        task: task(batch_number),
         lease_ms: 60_000,
         input: encode_input(&input(batch_number), 1 << 20).unwrap(),
     }
@@ -68,6 +75,23 @@ fn proof(batch_number: u64) -> BatchProof {
 
 type Prove = Box<dyn Fn(&BatchInput) -> Result<BackendProof, BackendError> + Send + Sync>;
 
+/// Works until it is cancelled; says when.
+struct Endless(mpsc::Sender<()>);
+
+impl ProverBackend for Endless {
+    fn prover_type(&self) -> ProverType {
+        ProverType::Exec
+    }
+
+    fn prove(&self, _: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        while !cancel.is_cancelled() {
+            std::thread::yield_now();
+        }
+        self.0.send(()).unwrap();
+        Err(BackendError::Cancelled)
+    }
+}
+
 struct TestBackend(Prove);
 
 impl ProverBackend for TestBackend {
@@ -75,7 +99,7 @@ impl ProverBackend for TestBackend {
         ProverType::Exec
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
+    fn prove(&self, input: &BatchInput, _: &Cancel) -> Result<BackendProof, BackendError> {
         (self.0)(input)
     }
 }
@@ -116,6 +140,14 @@ impl Server {
     }
 
     fn client_with(&self, change: impl FnOnce(&mut ProverClientConfig), prove: Prove) -> Client {
+        self.client_of(change, Box::new(TestBackend(prove)))
+    }
+
+    fn client_of(
+        &self,
+        change: impl FnOnce(&mut ProverClientConfig),
+        backend: Box<dyn ProverBackend>,
+    ) -> Client {
         let mut config = ProverClientConfig {
             prover_server_endpoint: self.0.local_addr().unwrap().to_string(),
             proving_time_ms: 10,
@@ -127,7 +159,7 @@ impl Server {
         change(&mut config);
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
-        let client = ProverClient::new(config, Box::new(TestBackend(prove)))
+        let client = ProverClient::new(config, backend)
             .unwrap()
             .on_event(move |event| seen.lock().unwrap().push(event.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
@@ -188,7 +220,7 @@ impl Session {
     }
 
     async fn answer(&mut self, batch_number: u64, reply: SubmitReply) {
-        self.send(ServerMessage::SubmitAck { batch_number, reply }).await;
+        self.send(ServerMessage::SubmitAck { lease: LeaseId(100 + batch_number), reply }).await;
     }
 
     /// Answers requests for work by idle until the client leaves in order.
@@ -317,14 +349,17 @@ async fn sends_heartbeats_during_a_slow_proof() {
     );
     let mut session = server.working(1, 10).await;
     for _ in 0..3 {
-        assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101) }));
-        session.send(ServerMessage::HeartbeatAck { alive: true }).await;
+        assert_eq!(
+            session.next().await,
+            Some(ClientMessage::Heartbeat { lease: LeaseId(101), task: task(1) })
+        );
+        session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
     }
     release.send(()).unwrap();
     loop {
         match session.next().await {
             Some(ClientMessage::Heartbeat { .. }) => {
-                session.send(ServerMessage::HeartbeatAck { alive: true }).await;
+                session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
             }
             Some(ClientMessage::Submit { proof: got, .. }) => {
                 assert_eq!(got, proof(1));
@@ -352,14 +387,35 @@ async fn keeps_proving_over_a_restart_of_the_server() {
     );
     drop(server.working(1, 5000).await);
     let mut session = server.session(5000).await;
-    assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101) }));
-    session.send(ServerMessage::HeartbeatAck { alive: false }).await;
+    assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101), task: task(1) }));
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Lost }).await;
     client.until(|event| *event == ClientEvent::LeaseLost { batch_number: 1 }).await;
     release.send(()).unwrap();
     session.expect_submit(1).await;
     session.answer(1, SubmitReply::Accepted).await;
     let (stopped, ()) = tokio::join!(client.stopped(), session.expect_goodbye());
     assert_eq!((stopped.0.accepted, stopped.0.leases_lost), (1, 1));
+}
+
+/// Another prover was faster: the backend is stopped, and then the client asks for the next batch. So it is when the
+/// client is stopped.
+#[tokio::test]
+async fn vain_work_is_given_up() {
+    let server = Server::start().await;
+    let (gave_up, given_up) = mpsc::channel();
+    let client = server.client_of(|_| {}, Box::new(Endless(gave_up)));
+    let mut session = server.working(1, 10).await;
+    assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101), task: task(1) }));
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Done }).await;
+    assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
+    given_up.try_recv().expect("the backend had ended before");
+    session.send(ServerMessage::Work(work(2))).await;
+    assert!(matches!(session.next().await, Some(ClientMessage::Heartbeat { .. })));
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
+    let (report, events) = client.stopped().await;
+    given_up.try_recv().expect("the backend has ended with the client");
+    assert_eq!((report.cancelled, report.failed, report.unfinished), (1, 0, Some(2)));
+    assert!(events.contains(&ClientEvent::Cancelled { batch_number: 1 }));
 }
 
 #[tokio::test]
@@ -384,17 +440,17 @@ async fn a_server_of_another_version_is_final() {
     let mut stream = server.raw().await;
     let mut header = [0u8; 10];
     stream.read_exact(&mut header).await.unwrap();
-    assert_eq!(header[4..], *b"ENSB\x00\x01");
-    // Refused as version 2 writes it, with something behind the reason that version 1 does not know
-    let reason = b"this is version 2";
+    assert_eq!(header[4..], *b"ENSB\x00\x02");
+    // Refused as version 3 writes it, with something behind the reason that version 2 does not know
+    let reason = b"this is version 3";
     let mut frame = vec![0, 0, 0, 10 + reason.len() as u8 + 3];
-    frame.extend_from_slice(b"ENSB\x00\x02\x01\x01\x00");
+    frame.extend_from_slice(b"ENSB\x00\x03\x01\x01\x00");
     frame.push(reason.len() as u8);
     frame.extend_from_slice(reason);
     frame.extend_from_slice(&[1, 2, 3]);
     stream.write_all(&frame).await.unwrap();
     let error = client.failed().await;
-    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 2".to_owned() });
+    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 3".to_owned() });
 }
 
 #[tokio::test]
@@ -495,8 +551,24 @@ async fn failing_backends_do_not_end_the_client() {
     );
     let mut session = server.working(1, 5000).await;
     let unreadable = Work { input: Bytes::from_static(b"?"), ..work(4) };
-    let mislabelled = Work { batch_number: 9, ..work(4) };
-    for next in [work(2), work(3), unreadable, mislabelled, work(4)] {
+    let mislabelled = Work { task: task(9), ..work(4) };
+    let told = [
+        (101, FailureKind::Refused, "bad witness"),
+        (102, FailureKind::Failed, "out of order"),
+        (103, FailureKind::Failed, "limit"),
+        (104, FailureKind::Failed, "unusable"),
+        (104, FailureKind::Failed, "offered as batch 9"),
+    ];
+    for (next, (lease, kind, part)) in
+        [work(2), work(3), unreadable, mislabelled, work(4)].into_iter().zip(told)
+    {
+        match session.next().await {
+            Some(ClientMessage::Failed { lease: LeaseId(got), kind: said, reason }) => {
+                assert!(got == lease && said == kind && reason.contains(part), "{got} {said} {reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        session.send(ServerMessage::FailedAck { taken: true }).await;
         assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
         session.send(ServerMessage::Work(next)).await;
     }
@@ -534,7 +606,7 @@ async fn stops_without_waiting_for_a_long_proof() {
     );
     let mut session = server.working(1, 10).await;
     assert!(matches!(session.next().await, Some(ClientMessage::Heartbeat { .. })));
-    session.send(ServerMessage::HeartbeatAck { alive: true }).await;
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
     let (report, _) = client.stopped().await;
     assert_eq!(report.unfinished, Some(1));
     release.send(()).unwrap();

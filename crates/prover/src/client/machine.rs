@@ -1,15 +1,19 @@
 //! What the client decides. Time is milliseconds on a monotonic clock that the caller reads.
 
-use ensemble_messages::{BatchProof, LeaseId, ProverType, SubmitReply, Work};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply, Work,
+};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
-use crate::backend::BackendProof;
+use crate::backend::{BackendError, BackendProof};
 use crate::protocol::{ClientMessage, PROTOCOL_VERSION, RefusalCode, ServerMessage};
 
 /// Shortest wait between two messages of the same kind, whatever the server or the configuration say.
 pub(super) const MIN_PAUSE_MS: u64 = 10;
+/// Wait before a failure is told again that the server could not keep.
+const TELL_AGAIN_MS: u64 = 1000;
 /// Longest wait that a server can ask for.
 pub(super) const MAX_PAUSE_MS: u64 = 5 * 60 * 1000;
 
@@ -20,6 +24,8 @@ pub(super) enum Action {
     Send(ClientMessage),
     Disconnect,
     Prove(Work),
+    /// Has the backend give up; [`Machine::proved`] follows.
+    Cancel,
     Emit(ClientEvent),
     Finish(Result<(), ProverError>),
 }
@@ -30,6 +36,7 @@ enum Awaited {
     WorkReply,
     HeartbeatAck,
     SubmitAck,
+    FailedAck,
 }
 
 impl Awaited {
@@ -39,6 +46,7 @@ impl Awaited {
             Self::WorkReply => "request for work",
             Self::HeartbeatAck => "heartbeat",
             Self::SubmitAck => "proof",
+            Self::FailedAck => "failure",
         }
     }
 }
@@ -59,15 +67,37 @@ enum Link {
 
 #[derive(Debug)]
 enum Job {
-    Proving { lease: LeaseId, batch_number: u64, lease_ms: u64, since: u64, heartbeat_at: Option<u64> },
-    Proven { lease: LeaseId, proof: BatchProof, submit_at: u64 },
+    Proving {
+        lease: LeaseId,
+        task: ProofTask,
+        lease_ms: u64,
+        since: u64,
+        heartbeat_at: u64,
+        lost: bool,
+    },
+    /// The backend was told to give up and has not done so yet.
+    Stopping,
+    Proven {
+        lease: LeaseId,
+        proof: BatchProof,
+        submit_at: u64,
+    },
+    /// There will be no proof; the server does not know yet.
+    Failed {
+        lease: LeaseId,
+        kind: FailureKind,
+        reason: String,
+        tell_at: u64,
+    },
 }
 
 impl Job {
-    fn batch_number(&self) -> u64 {
+    /// Batch whose proof is made or in the making.
+    fn unfinished(&self) -> Option<u64> {
         match self {
-            Self::Proving { batch_number, .. } => *batch_number,
-            Self::Proven { proof, .. } => proof.batch_number,
+            Self::Proving { task, .. } => Some(task.last_batch()),
+            Self::Proven { proof, .. } => Some(proof.batch_number),
+            Self::Stopping | Self::Failed { .. } => None,
         }
     }
 }
@@ -105,7 +135,7 @@ impl Machine {
     }
 
     pub(super) fn report(&self) -> ClientReport {
-        ClientReport { unfinished: self.job.as_ref().map(Job::batch_number), ..self.report.clone() }
+        ClientReport { unfinished: self.job.as_ref().and_then(Job::unfinished), ..self.report.clone() }
     }
 
     /// Decides what is due at `now`, and hands out what is to be done.
@@ -122,8 +152,10 @@ impl Machine {
             Link::Up { awaited: Some((_, deadline)), .. } => Some(*deadline),
             Link::Up { awaited: None, .. } => match &self.job {
                 None => Some(self.request_at),
-                Some(Job::Proving { heartbeat_at, .. }) => *heartbeat_at,
+                Some(Job::Proving { heartbeat_at, .. }) => Some(*heartbeat_at),
+                Some(Job::Stopping) => None,
                 Some(Job::Proven { submit_at, .. }) => Some(*submit_at),
+                Some(Job::Failed { tell_at, .. }) => Some(*tell_at),
             },
         };
         match (next, self.stop_by) {
@@ -134,8 +166,8 @@ impl Machine {
 
     fn advance(&mut self, now: u64) {
         if let Some(stop_by) = self.stop_by {
-            let answer_may_come =
-                matches!(self.link, Link::Up { .. }) && matches!(self.job, Some(Job::Proven { .. }));
+            let answer_may_come = matches!(self.link, Link::Up { .. })
+                && matches!(self.job, Some(Job::Proven { .. } | Job::Failed { .. }));
             if !answer_may_come || now >= stop_by {
                 return self.leave();
             }
@@ -160,16 +192,23 @@ impl Machine {
                     None if now >= self.request_at => {
                         self.send(now, ClientMessage::RequestWork, Awaited::WorkReply);
                     }
-                    Some(Job::Proving { lease, lease_ms, heartbeat_at: Some(at), .. }) if now >= *at => {
+                    Some(Job::Proving { lease, task, lease_ms, heartbeat_at: at, .. }) if now >= *at => {
                         *at = now + heartbeat_ms.min(*lease_ms / 3).max(MIN_PAUSE_MS);
-                        let lease = *lease;
-                        self.send(now, ClientMessage::Heartbeat { lease }, Awaited::HeartbeatAck);
+                        let (lease, task) = (*lease, *task);
+                        self.send(now, ClientMessage::Heartbeat { lease, task }, Awaited::HeartbeatAck);
                     }
                     Some(Job::Proven { lease, proof, submit_at }) if now >= *submit_at => {
                         let message = ClientMessage::Submit { lease: *lease, proof: proof.clone() };
                         self.send(now, message, Awaited::SubmitAck);
                     }
-                    None | Some(Job::Proving { .. } | Job::Proven { .. }) => {}
+                    Some(Job::Failed { lease, kind, reason, tell_at }) if now >= *tell_at => {
+                        let message =
+                            ClientMessage::Failed { lease: *lease, kind: *kind, reason: reason.clone() };
+                        self.send(now, message, Awaited::FailedAck);
+                    }
+                    None
+                    | Some(Job::Proving { .. } | Job::Stopping | Job::Proven { .. } | Job::Failed { .. }) => {
+                    }
                 }
             }
         }
@@ -185,7 +224,9 @@ impl Machine {
 
     fn patience(&self, awaited: Awaited) -> u64 {
         match awaited {
-            Awaited::Welcome | Awaited::WorkReply | Awaited::HeartbeatAck => self.config.reply_timeout_ms,
+            Awaited::Welcome | Awaited::WorkReply | Awaited::HeartbeatAck | Awaited::FailedAck => {
+                self.config.reply_timeout_ms
+            }
             Awaited::SubmitAck => self.config.submit_timeout_ms,
         }
     }
@@ -289,7 +330,7 @@ impl Machine {
                 }
                 *heartbeat_ms = wanted.clamp(MIN_PAUSE_MS, MAX_PAUSE_MS);
                 self.report.sessions += 1;
-                if let Some(Job::Proving { heartbeat_at: Some(at), .. }) = &mut self.job {
+                if let Some(Job::Proving { heartbeat_at: at, .. }) = &mut self.job {
                     *at = now;
                 }
                 self.emit(ClientEvent::Connected { session });
@@ -299,14 +340,15 @@ impl Machine {
                 let beat = (*heartbeat_ms).min(work.lease_ms / 3).max(MIN_PAUSE_MS);
                 self.job = Some(Job::Proving {
                     lease: work.lease,
-                    batch_number: work.batch_number,
+                    task: work.task,
                     lease_ms: work.lease_ms,
                     since: now,
-                    heartbeat_at: Some(now + beat),
+                    heartbeat_at: now + beat,
+                    lost: false,
                 });
                 self.report.received += 1;
                 self.emit(ClientEvent::WorkReceived {
-                    batch_number: work.batch_number,
+                    batch_number: work.task.last_batch(),
                     lease: work.lease,
                     input_bytes: work.input.len(),
                 });
@@ -318,20 +360,23 @@ impl Machine {
                 self.request_at = now + wait;
                 self.emit(ClientEvent::Idle { retry_in_ms: wait });
             }
-            (Some(Awaited::HeartbeatAck), ServerMessage::HeartbeatAck { alive }) => {
+            (Some(Awaited::HeartbeatAck), ServerMessage::HeartbeatAck { state }) => {
                 self.attempts = 0;
-                if !alive && let Some(Job::Proving { batch_number, heartbeat_at, .. }) = &mut self.job {
-                    *heartbeat_at = None;
-                    let batch_number = *batch_number;
-                    self.report.leases_lost += 1;
-                    self.emit(ClientEvent::LeaseLost { batch_number });
-                }
+                self.lease_is(state);
             }
-            (Some(Awaited::SubmitAck), ServerMessage::SubmitAck { batch_number, reply })
-                if self.job.as_ref().is_some_and(|job| job.batch_number() == batch_number) =>
+            (Some(Awaited::SubmitAck), ServerMessage::SubmitAck { lease, reply }) if matches!(&self.job, Some(Job::Proven { lease: ours, .. }) if *ours == lease) =>
             {
                 self.attempts = 0;
-                self.answered(now, batch_number, reply);
+                self.answered(now, reply);
+            }
+            (Some(Awaited::FailedAck), ServerMessage::FailedAck { taken }) => {
+                self.attempts = 0;
+                if let Some(Job::Failed { tell_at, .. }) = &mut self.job {
+                    *tell_at = now + TELL_AGAIN_MS;
+                    if taken {
+                        self.job = None;
+                    }
+                }
             }
             (expected, message) => {
                 let what = match message {
@@ -341,9 +386,30 @@ impl Machine {
                     ServerMessage::Idle { .. } => "idle",
                     ServerMessage::HeartbeatAck { .. } => "a heartbeat's answer",
                     ServerMessage::SubmitAck { .. } => "an answer to a proof that was not sent",
+                    ServerMessage::FailedAck { .. } => "an answer to a failure",
                 };
                 let asked = expected.map_or("nothing", Awaited::name);
                 self.disconnect(now, format!("the server sent {what} in answer to: {asked}"));
+            }
+        }
+    }
+
+    fn lease_is(&mut self, state: LeaseState) {
+        let Some(Job::Proving { task, lost, .. }) = &mut self.job else { return };
+        let batch_number = task.last_batch();
+        match state {
+            LeaseState::Alive => {}
+            LeaseState::Lost => {
+                if !std::mem::replace(lost, true) {
+                    self.report.leases_lost += 1;
+                    self.emit(ClientEvent::LeaseLost { batch_number });
+                }
+            }
+            LeaseState::Done => {
+                self.job = Some(Job::Stopping);
+                self.report.cancelled += 1;
+                self.actions.push(Action::Cancel);
+                self.emit(ClientEvent::Cancelled { batch_number });
             }
         }
     }
@@ -366,7 +432,9 @@ impl Machine {
         }
     }
 
-    fn answered(&mut self, now: u64, batch_number: u64, reply: SubmitReply) {
+    fn answered(&mut self, now: u64, reply: SubmitReply) {
+        let Some(Job::Proven { proof, .. }) = &self.job else { return };
+        let batch_number = proof.batch_number;
         match &reply {
             SubmitReply::Accepted => {
                 self.report.accepted += 1;
@@ -402,10 +470,21 @@ impl Machine {
     }
 
     /// The backend is done with the batch at hand.
-    pub(super) fn proved(&mut self, now: u64, prover_type: ProverType, result: Result<BackendProof, String>) {
-        let Some(Job::Proving { lease, batch_number, since, .. }) = self.job else {
+    pub(super) fn proved(
+        &mut self,
+        now: u64,
+        prover_type: ProverType,
+        result: Result<BackendProof, BackendError>,
+    ) {
+        if matches!(self.job, Some(Job::Stopping)) {
+            self.job = None;
+            self.request_at = now;
+            return;
+        }
+        let Some(Job::Proving { lease, task, since, .. }) = self.job else {
             return;
         };
+        let batch_number = task.last_batch();
         match result {
             Ok(BackendProof { public_values, program_key, proof }) => {
                 self.report.proved += 1;
@@ -413,27 +492,28 @@ impl Machine {
                 self.job = Some(Job::Proven { lease, proof, submit_at: now });
                 self.emit(ClientEvent::Proved { batch_number, took_ms: now.saturating_sub(since) });
             }
-            Err(reason) => self.failed(now, batch_number, reason),
+            Err(error) => self.failed(now, lease, batch_number, &error),
         }
     }
 
     /// The proof at hand cannot be sent, ever.
     pub(super) fn unsendable(&mut self, now: u64, reason: String) {
-        if let Some(Job::Proven { proof, .. }) = &self.job {
-            let batch_number = proof.batch_number;
+        if let Some(Job::Proven { lease, proof, .. }) = &self.job {
+            let (lease, batch_number) = (*lease, proof.batch_number);
             if let Link::Up { awaited, .. } = &mut self.link {
                 *awaited = None;
             }
-            self.failed(now, batch_number, reason);
+            self.failed(now, lease, batch_number, &BackendError::Failed(reason));
         } else {
             self.disconnect(now, reason);
         }
     }
 
-    fn failed(&mut self, now: u64, batch_number: u64, reason: String) {
+    fn failed(&mut self, now: u64, lease: LeaseId, batch_number: u64, error: &BackendError) {
         self.report.failed += 1;
-        self.job = None;
+        let (kind, reason) = error.told();
+        self.job = Some(Job::Failed { lease, kind, reason: reason.to_owned(), tell_at: now });
         let retry_in_ms = self.set_back(now);
-        self.emit(ClientEvent::ProofFailed { batch_number, reason, retry_in_ms });
+        self.emit(ClientEvent::ProofFailed { batch_number, reason: error.to_string(), retry_in_ms });
     }
 }

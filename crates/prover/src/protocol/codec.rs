@@ -1,7 +1,9 @@
 use bincode::Options;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ensemble_batch::BatchInput;
-use ensemble_messages::{BatchProof, LeaseId, ProverType, SubmitReply, Work};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply, Work,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, Encoder};
@@ -9,13 +11,15 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::{ClientMessage, ProtocolError, RefusalCode, ServerMessage};
 
 /// Version of this protocol. Goes up with every change of a message.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// First bytes of a payload with fixed layout.
 pub const MAGIC: [u8; 4] = *b"ENSB";
 /// Most bytes of a prover's name.
 pub const MAX_NAME_LEN: usize = 64;
 /// Most bytes of the reason in [`ServerMessage::Refused`].
 pub const MAX_REASON_LEN: usize = 512;
+/// Most bytes of the reason in [`ClientMessage::Failed`].
+pub const MAX_FAILURE_LEN: usize = 1000;
 
 const HEADER: usize = 4;
 const KIND_REFUSED: u8 = 1;
@@ -53,9 +57,10 @@ struct HelloBody {
 #[derive(Serialize, Deserialize)]
 enum ClientBody {
     RequestWork,
-    Heartbeat { lease: LeaseId },
+    Heartbeat { lease: LeaseId, task: ProofTask },
     Submit { lease: LeaseId, proof: BatchProof },
     Goodbye,
+    Failed { lease: LeaseId, kind: FailureKind, reason: String },
 }
 
 /// Order of variants is the wire format.
@@ -64,8 +69,9 @@ enum ServerBody {
     Welcome { version: u16, session: u64, heartbeat_ms: u64 },
     Work(Work),
     Idle { retry_after_ms: u64 },
-    HeartbeatAck { alive: bool },
-    SubmitAck { batch_number: u64, reply: SubmitReply },
+    HeartbeatAck { state: LeaseState },
+    SubmitAck { lease: LeaseId, reply: SubmitReply },
+    FailedAck { taken: bool },
 }
 
 fn options(limit: usize) -> impl Options {
@@ -236,9 +242,18 @@ impl Decoder for ServerCodec {
         }
         Ok(Some(match decode_body(&payload)? {
             ClientBody::RequestWork => ClientMessage::RequestWork,
-            ClientBody::Heartbeat { lease } => ClientMessage::Heartbeat { lease },
+            ClientBody::Heartbeat { lease, task } => ClientMessage::Heartbeat { lease, task },
             ClientBody::Submit { lease, proof } => ClientMessage::Submit { lease, proof },
             ClientBody::Goodbye => ClientMessage::Goodbye,
+            ClientBody::Failed { reason, .. } if reason.len() > MAX_FAILURE_LEN => {
+                let len = reason.len();
+                return Err(malformed(format_args!(
+                    "a failure's reason of {len} bytes, at most {MAX_FAILURE_LEN}"
+                )));
+            }
+            ClientBody::Failed { lease, kind, reason } => {
+                ClientMessage::Failed { lease, kind, reason: printable(&reason) }
+            }
         }))
     }
 
@@ -258,11 +273,17 @@ impl Encoder<ServerMessage> for ServerCodec {
             }
             ServerMessage::Work(work) => ServerBody::Work(work),
             ServerMessage::Idle { retry_after_ms } => ServerBody::Idle { retry_after_ms },
-            ServerMessage::HeartbeatAck { alive } => ServerBody::HeartbeatAck { alive },
-            ServerMessage::SubmitAck { batch_number, reply } => ServerBody::SubmitAck { batch_number, reply },
+            ServerMessage::HeartbeatAck { state } => ServerBody::HeartbeatAck { state },
+            ServerMessage::SubmitAck { lease, reply } => ServerBody::SubmitAck { lease, reply },
+            ServerMessage::FailedAck { taken } => ServerBody::FailedAck { taken },
         };
         put_body(dst, &[], &body, self.limits.server_max)
     }
+}
+
+/// Text from the network, safe in a log line.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn put_refused(dst: &mut BytesMut, code: RefusalCode, reason: &str) -> Result<(), ProtocolError> {
@@ -305,8 +326,7 @@ impl ClientCodec {
             .get(..len)
             .ok_or_else(|| malformed(format_args!("a reason of {len} bytes in {}", rest.len())))?;
         let reason = std::str::from_utf8(reason).map_err(malformed)?;
-        let reason = reason.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Ok(ServerMessage::Refused { code: RefusalCode::from_byte(code), reason })
+        Ok(ServerMessage::Refused { code: RefusalCode::from_byte(code), reason: printable(reason) })
     }
 }
 
@@ -328,10 +348,9 @@ impl Decoder for ClientCodec {
                 }
                 ServerBody::Work(work) => ServerMessage::Work(work),
                 ServerBody::Idle { retry_after_ms } => ServerMessage::Idle { retry_after_ms },
-                ServerBody::HeartbeatAck { alive } => ServerMessage::HeartbeatAck { alive },
-                ServerBody::SubmitAck { batch_number, reply } => {
-                    ServerMessage::SubmitAck { batch_number, reply }
-                }
+                ServerBody::HeartbeatAck { state } => ServerMessage::HeartbeatAck { state },
+                ServerBody::SubmitAck { lease, reply } => ServerMessage::SubmitAck { lease, reply },
+                ServerBody::FailedAck { taken } => ServerMessage::FailedAck { taken },
             }
         };
         self.greeted = true;
@@ -356,8 +375,12 @@ impl Encoder<ClientMessage> for ClientCodec {
                 return put_body(dst, &[m0, m1, m2, m3, v0, v1], &body, self.limits.hello_max);
             }
             ClientMessage::RequestWork => ClientBody::RequestWork,
-            ClientMessage::Heartbeat { lease } => ClientBody::Heartbeat { lease },
+            ClientMessage::Heartbeat { lease, task } => ClientBody::Heartbeat { lease, task },
             ClientMessage::Submit { lease, proof } => ClientBody::Submit { lease, proof },
+            ClientMessage::Failed { lease, kind, reason } => {
+                let cut = reason.floor_char_boundary(MAX_FAILURE_LEN);
+                ClientBody::Failed { lease, kind, reason: reason[..cut].to_owned() }
+            }
             ClientMessage::Goodbye => ClientBody::Goodbye,
         };
         put_body(dst, &[], &body, self.limits.client_max)

@@ -1,7 +1,9 @@
 use std::fmt;
 
 use alloy_primitives::keccak256;
-use ensemble_messages::{BatchProof, LeaseId, ProverType, SubmitReply, Work};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply, Work,
+};
 
 /// From client to server.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum ClientMessage {
     Heartbeat {
         /// The lease of the [`Work`] at hand.
         lease: LeaseId,
+        /// Its task.
+        task: ProofTask,
     },
     /// Hands in a proof.
     Submit {
@@ -30,6 +34,15 @@ pub enum ClientMessage {
         lease: LeaseId,
         /// The proof.
         proof: BatchProof,
+    },
+    /// Gives a job back without a proof.
+    Failed {
+        /// The lease that ends.
+        lease: LeaseId,
+        /// What failed.
+        kind: FailureKind,
+        /// Why, at most [`super::MAX_FAILURE_LEN`] bytes.
+        reason: String,
     },
     /// Ends the session in order.
     Goodbye,
@@ -46,10 +59,18 @@ impl fmt::Debug for ClientMessage {
                 .field("token", &token.as_ref().map(|_| "***"))
                 .finish(),
             Self::RequestWork => f.write_str("RequestWork"),
-            Self::Heartbeat { lease } => f.debug_struct("Heartbeat").field("lease", lease).finish(),
+            Self::Heartbeat { lease, task } => {
+                f.debug_struct("Heartbeat").field("lease", lease).field("task", task).finish()
+            }
             Self::Submit { lease, proof } => {
                 f.debug_struct("Submit").field("lease", lease).field("proof", proof).finish()
             }
+            Self::Failed { lease, kind, reason } => f
+                .debug_struct("Failed")
+                .field("lease", lease)
+                .field("kind", kind)
+                .field("reason", reason)
+                .finish(),
             Self::Goodbye => f.write_str("Goodbye"),
         }
     }
@@ -83,15 +104,20 @@ pub enum ServerMessage {
     },
     /// Answer to [`ClientMessage::Heartbeat`].
     HeartbeatAck {
-        /// `false`: the lease is not, or no longer, this session's.
-        alive: bool,
+        /// What became of the lease.
+        state: LeaseState,
     },
     /// Answer to [`ClientMessage::Submit`].
     SubmitAck {
-        /// Batch of the proof.
-        batch_number: u64,
+        /// Lease that the proof came under.
+        lease: LeaseId,
         /// What became of it.
         reply: SubmitReply,
+    },
+    /// Answer to [`ClientMessage::Failed`].
+    FailedAck {
+        /// `false`: it could not be kept; say it again.
+        taken: bool,
     },
 }
 

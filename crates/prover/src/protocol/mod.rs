@@ -42,6 +42,8 @@
 //!                       ◀──      HeartbeatAck
 //! Submit                ──▶
 //!                       ◀──      SubmitAck, after the proof is checked and stored
+//! Failed, instead of Submit ──▶
+//!                       ◀──      FailedAck, after the lease is ended
 //! Goodbye               ──▶      end
 //! ```
 //! Each client message except `Goodbye` has exactly one answer, in order.
@@ -53,8 +55,8 @@ mod message;
 mod tests;
 
 pub use codec::{
-    ClientCodec, FrameLimits, MAGIC, MAX_NAME_LEN, MAX_REASON_LEN, PROTOCOL_VERSION, ServerCodec, check_name,
-    decode_input, encode_input,
+    ClientCodec, FrameLimits, MAGIC, MAX_FAILURE_LEN, MAX_NAME_LEN, MAX_REASON_LEN, PROTOCOL_VERSION,
+    ServerCodec, check_name, decode_input, encode_input,
 };
 pub use error::ProtocolError;
 pub use message::{ClientMessage, RefusalCode, ServerMessage, token_matches};

@@ -3,7 +3,9 @@
 use alloy_primitives::{B256, Bytes, FixedBytes, hex};
 use bytes::{BufMut, BytesMut};
 use ensemble_batch::{BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues};
-use ensemble_messages::{BatchProof, LeaseId, ProofRejection, ProverType, SubmitReply, Work};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply, Work,
+};
 use proptest::prelude::*;
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -97,30 +99,45 @@ fn wire_format_is_pinned() {
         vec![0xaa, 0xbb],
     ]
     .concat();
-    let client: [(ClientMessage, Vec<u8>); 5] = [
-        (hello(), hex!("454e5342 0001 00000000 0100000000000000 70 00").to_vec()),
+    let failed =
+        ClientMessage::Failed { lease: LeaseId(7), kind: FailureKind::Failed, reason: "no".to_owned() };
+    let client: [(ClientMessage, Vec<u8>); 6] = [
+        (hello(), hex!("454e5342 0002 00000000 0100000000000000 70 00").to_vec()),
         (ClientMessage::RequestWork, vec![0; 4]),
-        (ClientMessage::Heartbeat { lease: LeaseId(7) }, [vec![1, 0, 0, 0], le(7)].concat()),
+        (
+            ClientMessage::Heartbeat { lease: LeaseId(7), task: ProofTask::Batch { number: 2 } },
+            [vec![1, 0, 0, 0], le(7), vec![0; 4], le(2)].concat(),
+        ),
         (ClientMessage::Submit { lease: LeaseId(7), proof: proof() }, submit),
         (ClientMessage::Goodbye, vec![3, 0, 0, 0]),
+        (failed, [vec![4, 0, 0, 0], le(7), vec![1, 0, 0, 0], le(2), b"no".to_vec()].concat()),
     ];
     for (message, payload) in client {
         assert_eq!(client_bytes(message.clone()), frame(&payload), "{message:?}");
     }
-    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: Bytes::from_static(&[0xff]) };
-    let server: [(ServerMessage, Vec<u8>); 6] = [
-        (welcome(), [vec![0, 0, 0, 0, 1, 0], le(9), le(5000)].concat()),
+    let work = Work {
+        lease: LeaseId(1),
+        task: ProofTask::Batch { number: 2 },
+        lease_ms: 3,
+        input: Bytes::from_static(&[0xff]),
+    };
+    let server: [(ServerMessage, Vec<u8>); 7] = [
+        (welcome(), [vec![0, 0, 0, 0, 2, 0], le(9), le(5000)].concat()),
         (
             ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
-            hex!("454e5342 0001 01 02 0002 6e6f").to_vec(),
+            hex!("454e5342 0002 01 02 0002 6e6f").to_vec(),
         ),
-        (ServerMessage::Work(work), [vec![1, 0, 0, 0], le(1), le(2), le(3), le(1), vec![0xff]].concat()),
-        (ServerMessage::Idle { retry_after_ms: 4 }, [vec![2, 0, 0, 0], le(4)].concat()),
-        (ServerMessage::HeartbeatAck { alive: true }, vec![3, 0, 0, 0, 1]),
         (
-            ServerMessage::SubmitAck { batch_number: 2, reply: SubmitReply::Duplicate },
+            ServerMessage::Work(work),
+            [vec![1, 0, 0, 0], le(1), vec![0; 4], le(2), le(3), le(1), vec![0xff]].concat(),
+        ),
+        (ServerMessage::Idle { retry_after_ms: 4 }, [vec![2, 0, 0, 0], le(4)].concat()),
+        (ServerMessage::HeartbeatAck { state: LeaseState::Done }, vec![3, 0, 0, 0, 2, 0, 0, 0]),
+        (
+            ServerMessage::SubmitAck { lease: LeaseId(2), reply: SubmitReply::Duplicate },
             [vec![4, 0, 0, 0], le(2), vec![1, 0, 0, 0]].concat(),
         ),
+        (ServerMessage::FailedAck { taken: true }, vec![5, 0, 0, 0, 1]),
     ];
     for (message, payload) in server {
         assert_eq!(server_bytes(message.clone()), frame(&payload), "{message:?}");
@@ -130,16 +147,16 @@ fn wire_format_is_pinned() {
 #[test]
 fn refusal_of_another_version_is_readable() {
     let mut theirs = client_bytes(hello());
-    theirs[9] = 2;
+    theirs[9] = 3;
     theirs.truncate(12);
     theirs[..4].copy_from_slice(&8u32.to_be_bytes());
     let error = ServerCodec::default().decode(&mut theirs).unwrap_err();
-    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 2, ours: 1 }), "{error}");
+    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 3, ours: 2 }), "{error}");
 
     let mut answer = server_bytes(error.refusal().unwrap());
     match ClientCodec::default().decode(&mut answer).unwrap().unwrap() {
         ServerMessage::Refused { code: RefusalCode::WrongVersion, reason } => {
-            assert!(reason.contains("version 1") && reason.contains('2'), "{reason}");
+            assert!(reason.contains("version 2") && reason.contains('3'), "{reason}");
         }
         other => panic!("{other:?}"),
     }
@@ -168,10 +185,26 @@ fn refusal_reasons_are_cut_and_cleaned() {
     }
 }
 
+/// SEQ-INV-11: what a prover says of its failure ends up in the store and in log lines.
+#[test]
+fn reasons_of_failures_are_cut_and_cleaned() {
+    let failed =
+        |reason: String| ClientMessage::Failed { lease: LeaseId(1), kind: FailureKind::Refused, reason };
+    let decoded = |bytes: &mut BytesMut| greeted_server(FrameLimits::default()).decode(bytes);
+    let mut long = client_bytes(failed(format!("{}ä", "x".repeat(MAX_FAILURE_LEN - 1))));
+    assert_eq!(decoded(&mut long).unwrap(), Some(failed("x".repeat(MAX_FAILURE_LEN - 1))));
+    let mut control = client_bytes(failed("a\nb".to_owned()));
+    assert_eq!(decoded(&mut control).unwrap(), Some(failed("a\u{fffd}b".to_owned())));
+    let reason = vec![b'x'; MAX_FAILURE_LEN + 1];
+    let longer = [&[4, 0, 0, 0][..], &[0; 12], &(reason.len() as u64).to_le_bytes(), &reason].concat();
+    let error = decoded(&mut frame(&longer)).unwrap_err();
+    assert!(matches!(error, ProtocolError::Malformed(_)), "{error}");
+}
+
 #[test]
 fn broken_refusals_are_malformed() {
     for payload in [
-        &hex!("454e5342 0001 02 02 0000")[..],  // unknown kind
+        &hex!("454e5342 0002 02 02 0000")[..],  // unknown kind
         &hex!("454e5342 0001 01 02 00"),        // cut
         &hex!("454e5342 0001 01 02 0003 6e6f"), // longer than it is
         &hex!("454e5342 0001 01 02 0002 ffff"), // not UTF-8
@@ -233,9 +266,14 @@ fn own_messages_over_the_limit_are_not_sent() {
         .encode(ClientMessage::Submit { lease: LeaseId(1), proof: proof() }, &mut out)
         .unwrap_err();
     assert!(matches!(error, ProtocolError::FrameTooLarge { max: 100, .. }), "{error}");
-    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: vec![0; 100].into() };
+    let work = Work {
+        lease: LeaseId(1),
+        task: ProofTask::Batch { number: 2 },
+        lease_ms: 3,
+        input: vec![0; 100].into(),
+    };
     let error = ServerCodec::new(limits).encode(ServerMessage::Work(work), &mut out).unwrap_err();
-    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 136, max: 100 }), "{error}");
+    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 140, max: 100 }), "{error}");
     assert!(out.is_empty(), "a refused message leaves no bytes behind");
     assert!(encode_input(&batch_input(), 64).is_err());
 }
@@ -273,7 +311,7 @@ fn inputs_round_trip() {
 
 #[test]
 fn trailing_bytes_and_unknown_messages_are_malformed() {
-    for payload in [&[0, 0, 0, 0, 0][..], &[4, 0, 0, 0], &[0xff; 4], &[0, 0], &[]] {
+    for payload in [&[0, 0, 0, 0, 0][..], &[4, 0, 0, 0], &[9, 0, 0, 0], &[0xff; 4], &[0, 0], &[]] {
         let error = greeted_server(FrameLimits::default()).decode(&mut frame(payload)).unwrap_err();
         assert!(matches!(error, ProtocolError::Malformed(_)), "{payload:?} {error}");
     }
@@ -341,7 +379,12 @@ fn tokens_are_compared() {
 
 #[test]
 fn large_read_buffers_are_given_back() {
-    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: vec![7; 4 << 20].into() };
+    let work = Work {
+        lease: LeaseId(1),
+        task: ProofTask::Batch { number: 2 },
+        lease_ms: 3,
+        input: vec![7; 4 << 20].into(),
+    };
     let mut src = server_bytes(ServerMessage::Work(work.clone()));
     src.reserve(8 << 20);
     let mut codec = greeted_client(FrameLimits::default());
@@ -376,8 +419,18 @@ fn any_proof() -> impl Strategy<Value = BatchProof> {
 fn any_client() -> impl Strategy<Value = ClientMessage> {
     prop_oneof![
         Just(ClientMessage::RequestWork),
-        any::<u64>().prop_map(|n| ClientMessage::Heartbeat { lease: LeaseId(n) }),
+        any::<u64>().prop_map(|n| ClientMessage::Heartbeat {
+            lease: LeaseId(n),
+            task: ProofTask::Batch { number: n }
+        }),
         (any::<u64>(), any_proof()).prop_map(|(n, proof)| ClientMessage::Submit { lease: LeaseId(n), proof }),
+        (any::<u64>(), any::<bool>(), "[^\\p{Cc}]{0,200}").prop_map(|(n, refused, reason)| {
+            ClientMessage::Failed {
+                lease: LeaseId(n),
+                kind: if refused { FailureKind::Refused } else { FailureKind::Failed },
+                reason,
+            }
+        }),
         Just(ClientMessage::Goodbye),
     ]
 }
@@ -420,15 +473,17 @@ fn any_server() -> impl Strategy<Value = ServerMessage> {
         (any::<u64>(), any::<u64>(), any::<u64>(), any_bytes(2000)).prop_map(
             |(lease, batch_number, lease_ms, input)| ServerMessage::Work(Work {
                 lease: LeaseId(lease),
-                batch_number,
+                task: ProofTask::Batch { number: batch_number },
                 lease_ms,
                 input
             })
         ),
         any::<u64>().prop_map(|retry_after_ms| ServerMessage::Idle { retry_after_ms }),
-        any::<bool>().prop_map(|alive| ServerMessage::HeartbeatAck { alive }),
+        prop::sample::select(&[LeaseState::Alive, LeaseState::Lost, LeaseState::Done])
+            .prop_map(|state| ServerMessage::HeartbeatAck { state }),
         (any::<u64>(), any_reply())
-            .prop_map(|(batch_number, reply)| ServerMessage::SubmitAck { batch_number, reply }),
+            .prop_map(|(n, reply)| ServerMessage::SubmitAck { lease: LeaseId(n), reply }),
+        any::<bool>().prop_map(|taken| ServerMessage::FailedAck { taken }),
     ]
 }
 
