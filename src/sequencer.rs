@@ -34,8 +34,10 @@ use crate::{
 
 /// Largest answer of the execution client: a witness of a full block.
 const ENGINE_ANSWER_BYTES: u32 = 256 << 20;
-/// Largest input of a prover.
-const PROVER_INPUT_BYTES: usize = 256 << 20;
+/// Largest input of a prover, before compression.
+const PROVER_INPUT_BYTES: usize = 1 << 30;
+/// Compressed inputs that are in memory while provers fetch them.
+const PROVER_INPUTS_BYTES: usize = 512 << 20;
 /// Failures of a component within [`RESTART_WINDOW`] after which the process ends.
 const MAX_RESTARTS: u32 = 10;
 /// See [`SequencerBuilder::hang_timeout`].
@@ -585,6 +587,7 @@ fn assemble(
                 degraded_wait: millis(config.prover_server.degraded_retry_ms),
                 ..RetryPolicy::default()
             },
+            max_inputs_bytes: PROVER_INPUTS_BYTES,
             max_input_bytes: PROVER_INPUT_BYTES,
         });
         let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone() });
@@ -603,7 +606,6 @@ fn assemble(
             heartbeat,
             limits: FrameLimits {
                 client_max: usize::try_from(config.prover_server.max_frame_bytes).unwrap_or(usize::MAX),
-                server_max: PROVER_INPUT_BYTES,
                 ..FrameLimits::default()
             },
         });

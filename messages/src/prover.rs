@@ -1,6 +1,6 @@
 //! Messages between prover sessions and ProofManager, and what they carry.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use actix::Message;
 use alloy_primitives::Bytes;
@@ -155,8 +155,23 @@ pub struct Work {
     pub task: ProofTask,
     /// Milliseconds after which the batch is given to somebody else unless a [`Heartbeat`] comes.
     pub lease_ms: u64,
-    /// `bincode` of [`ensemble_batch::BatchInput`].
-    pub input: Bytes,
+    /// What the program needs. Shared: all provers of a batch are sent the same bytes.
+    pub input: Arc<PackedInput>,
+}
+
+/// `bincode` of [`ensemble_batch::BatchInput`], compressed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedInput {
+    /// Bytes before compression.
+    pub bytes: u64,
+    /// One zstd frame.
+    pub packed: Bytes,
+}
+
+impl std::fmt::Debug for PackedInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackedInput").field("bytes", &self.bytes).field("packed", &self.packed.len()).finish()
+    }
 }
 
 /// Answer to [`RequestWork`].

@@ -21,6 +21,8 @@ pub struct ProofManagerConfig {
     pub quarantine: Duration,
     /// How often and when a batch is tried again.
     pub retry: RetryPolicy,
-    /// Largest input that is sent to a prover, in bytes.
+    /// Bytes of compressed inputs that provers are fetching at which no further batch is handed out.
+    pub max_inputs_bytes: usize,
+    /// Largest input that is sent to a prover, in bytes before compression.
     pub max_input_bytes: usize,
 }

@@ -12,16 +12,16 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, Bytes};
-use ensemble_batch::{ProgramKey, PublicValues};
+use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ensemble_l1::L1Error;
 use ensemble_messages::{
-    BatchCommitted, BatchProof, BatchVerified, FailureKind, Heartbeat, LeaseId, LeaseState, ProofReady,
-    ProofRejection, ProofTask, ProverIdentity, ProverType, ProvingFailed, Register, RequestWork,
+    BatchCommitted, BatchProof, BatchVerified, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput,
+    ProofReady, ProofRejection, ProofTask, ProverIdentity, ProverType, ProvingFailed, Register, RequestWork,
     SessionEnded, SessionId, SubmitProof, SubmitReply, Work, WorkReply,
 };
 use ensemble_prover::{
     attestation::{self, AttestationDomain, AttestationKey},
-    protocol::decode_input,
+    protocol::{InputReader, decode_input},
 };
 use ensemble_store::{BatchRecord, BlockExtras};
 use ensemble_supervision::{CallError, ComponentState, faults};
@@ -80,6 +80,7 @@ fn config(checks: Vec<Arc<dyn ProofCheck>>) -> ProofManagerConfig {
         max_bad_proofs: 2,
         quarantine: Duration::from_millis(QUARANTINE_MS),
         retry: RETRY,
+        max_inputs_bytes: 1_000_000,
         max_input_bytes: 1_000_000,
     }
 }
@@ -190,6 +191,14 @@ impl Managing {
     }
 }
 
+/// The input as a prover reads it.
+fn unpacked(work: &Work) -> BatchInput {
+    let PackedInput { bytes, packed } = &*work.input;
+    let mut reader = InputReader::new(*bytes, packed.len() as u64, 1 << 20).unwrap();
+    reader.push(0, packed).unwrap();
+    decode_input(&reader.finish().unwrap()).unwrap()
+}
+
 fn idle() -> WorkReply {
     WorkReply::Idle { retry_after_ms: 1234 }
 }
@@ -205,14 +214,14 @@ async fn batches_are_leased_in_order() {
     let (one, two) = (bed.batch().await, bed.batch().await);
     let work = managing.work("a").await;
     assert_eq!((work.task.last_batch(), work.lease_ms), (1, LEASE_MS));
-    let input = decode_input(&work.input).unwrap();
+    let input = unpacked(&work);
     assert_eq!((input.parent.hash(), input.parent_block), (managing.genesis, 0));
     assert_eq!((input.sealed_at, input.da_payload), (one.header.sealed_at, one.payload.clone()));
     assert_eq!(input.witnesses, [Bytes::from_static(b"{\"block\":1}")]);
     assert_eq!(input.chain_config, Bytes::from_static(b"{}"));
     let second = managing.work("b").await;
     assert_eq!(second.task.last_batch(), 2);
-    assert_eq!(decode_input(&second.input).unwrap().parent.hash(), two.header.parent_hash);
+    assert_eq!(unpacked(&second).parent.hash(), two.header.parent_hash);
     assert_eq!(managing.request("c").await, idle());
     // A prover that lost its connection gets its batch again.
     assert_eq!(managing.work("a").await.task.last_batch(), 1);
@@ -335,7 +344,7 @@ async fn a_crowd_leaves_the_store_to_others() {
                 lease: LeaseId(1),
                 task: ProofTask::Batch { number: batch.header.number },
                 lease_ms: 0,
-                input: Bytes::new(),
+                input: Arc::new(PackedInput { bytes: 0, packed: Bytes::new() }),
             };
             assert_eq!(managing.heartbeat(&prover(n), 1, &done).await, LeaseState::Done);
             managing.request(&prover(n)).await;
@@ -646,7 +655,7 @@ async fn a_prover_hears_that_another_was_faster() {
     bed.store().mark_verified(2, None).await.unwrap();
     bed.store().remove_lease(other.lease).await.unwrap();
     assert_eq!(managing.heartbeat("slow", 1, &other).await, LeaseState::Done, "verified without it");
-    let unknown = Work { task: ProofTask::Batch { number: 77 }, ..other };
+    let unknown = Work { task: ProofTask::Batch { number: 77 }, ..other.clone() };
     assert_eq!(managing.heartbeat("slow", 1, &unknown).await, LeaseState::Done);
     managing.run.stop().await;
 }
@@ -837,6 +846,21 @@ async fn an_input_too_large_holds_up_nobody() {
     assert_eq!(managing.request("a").await, idle());
     bed.clock.advance(100_000);
     assert_eq!(managing.work("a").await.task.last_batch(), 1);
+    managing.run.stop().await;
+}
+
+/// A batch whose witness is gone is set back like one that failed.
+#[actix::test]
+async fn a_missing_witness_holds_up_nobody() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-missing-witness").await;
+    let one = bed.batch().await;
+    bed.batch().await;
+    bed.store().prune_witnesses(one.last_block).await.unwrap();
+    assert_eq!(managing.work("a").await.task.last_batch(), 2);
+    let setback = bed.store().setback(1, ProverType::Exec).await.unwrap().unwrap();
+    assert_eq!((setback.failures, setback.prover.as_str()), (1, ""));
+    assert!(setback.reason.contains("missing"), "{}", setback.reason);
     managing.run.stop().await;
 }
 

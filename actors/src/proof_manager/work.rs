@@ -1,15 +1,20 @@
 //! What the ProofManager reads and writes for one request.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
-use alloy_primitives::{Address, Bytes};
-use ensemble_batch::{BatchInput, PublicValues};
+use alloy_primitives::{Address, B256};
+use ensemble_batch::PublicValues;
 use ensemble_contracts::{calls, errors};
 use ensemble_l1::{BlockTag, L1Error};
 use ensemble_messages::{
-    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, ProofReady, ProofRejection, ProofTask,
-    ProverType, SessionId, SubmitReply, Work,
+    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput, ProofReady, ProofRejection,
+    ProofTask, ProverType, SessionId, SubmitReply, Work,
 };
+use ensemble_prover::protocol::{InputError, InputHead, InputPacker};
 use ensemble_store::{BatchRecord, BatchStatus, LeaseRecord, Setback};
 
 use super::{
@@ -38,14 +43,26 @@ struct Tried<'a> {
 pub(super) struct Desk {
     pub(super) config: Arc<ProofManagerConfig>,
     pub(super) services: Services,
+    /// Inputs that some session holds, by the hash of their batch's header.
+    inputs: Arc<Mutex<HashMap<B256, Weak<PackedInput>>>>,
     /// Wall clock less steady clock when this instance began, in milliseconds.
     epoch: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, InputError> + Send + 'static,
+) -> Result<Result<T, InputError>, ActorError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ActorError::Task(e.to_string()))
 }
 
 impl Desk {
     pub(super) fn new(config: Arc<ProofManagerConfig>, services: Services) -> Self {
         let epoch = services.clock.unix_ms().wrapping_sub(services.clock.steady_ms());
-        Self { config, services, epoch }
+        Self { config, services, inputs: Arc::default(), epoch }
     }
 
     /// The time that leases and quarantines are measured in: wall-clock milliseconds when this instance began, and
@@ -93,24 +110,51 @@ impl Desk {
         Ok(PublicValues { from: self.parent_of(batch).await?.hash(), to: batch.header.hash() })
     }
 
-    /// Everything that the program needs for a batch, serialised.
-    async fn input(&self, batch: &BatchRecord) -> Result<Bytes, ActorError> {
-        let mut witnesses = Vec::new();
-        for number in batch.first_block..=batch.last_block {
-            let extras = self.services.store.block_extras(number).await?;
-            witnesses.push(extras.ok_or(ActorError::MissingBlock(number))?.witness.into());
+    /// Everything that the program needs for a batch, packed; the same bytes for all who fetch them at one time.
+    async fn input(&self, batch: &BatchRecord) -> Result<Arc<PackedInput>, ActorError> {
+        let hash = batch.header.hash();
+        if let Some(input) = lock(&self.inputs).get(&hash).and_then(Weak::upgrade) {
+            return Ok(input);
         }
-        let input = BatchInput {
-            parent: self.parent_of(batch).await?,
+        let input = Arc::new(self.pack(batch).await?);
+        lock(&self.inputs).insert(hash, Arc::downgrade(&input));
+        Ok(input)
+    }
+
+    /// Whether so many inputs are being fetched that no other one is made.
+    fn is_full(&self) -> bool {
+        let mut inputs = lock(&self.inputs);
+        inputs.retain(|_, input| input.strong_count() > 0);
+        let held = inputs.values().filter_map(Weak::upgrade).map(|input| input.packed.len());
+        held.sum::<usize>() >= self.config.max_inputs_bytes
+    }
+
+    async fn pack(&self, batch: &BatchRecord) -> Result<PackedInput, ActorError> {
+        let number = batch.header.number;
+        let failed = move |e: InputError| ActorError::Batch(format!("input of batch {number}: {e}"));
+        let parent = self.parent_of(batch).await?;
+        let head = InputHead {
+            parent: &parent,
             parent_block: batch.first_block - 1,
             sealed_at: batch.header.sealed_at,
-            da_payload: batch.payload.clone(),
-            blobs: batch.blob_proofs.clone(),
-            witnesses,
-            chain_config: self.services.chain.chain_config.clone().into_bytes().into(),
+            da_payload: &batch.payload,
+            blobs: &batch.blob_proofs,
         };
-        ensemble_prover::protocol::encode_input(&input, self.config.max_input_bytes)
-            .map_err(|e| ActorError::Batch(format!("input of batch {}: {e}", batch.header.number)))
+        let blocks = batch.last_block - batch.first_block + 1;
+        let mut packer = InputPacker::new(head, blocks, self.config.max_input_bytes).map_err(failed)?;
+        for number in batch.first_block..=batch.last_block {
+            let extras = self.services.store.block_extras(number).await?;
+            let witness = extras.map(|e| e.witness).filter(|w| !w.is_empty());
+            let witness = witness.ok_or(ActorError::MissingWitness(number))?;
+            packer = blocking(move || {
+                packer.witness(&witness)?;
+                Ok(packer)
+            })
+            .await?
+            .map_err(failed)?;
+        }
+        let chain = Arc::clone(&self.services.chain);
+        blocking(move || packer.finish(chain.chain_config.as_bytes())).await?.map_err(failed)
     }
 
     /// Leases a batch to a prover, and says which leases there were. The caller makes sure that only one request runs at
@@ -123,6 +167,9 @@ impl Desk {
         holders: &Holders,
     ) -> Result<Option<(Work, Vec<LeaseId>)>, ActorError> {
         let store = &self.services.store;
+        if self.is_full() {
+            return Ok(None);
+        }
         for _ in 0..LOOKS {
             let now = self.now_ms();
             let open = store.batches_without_proof(prover_type, now, OPEN_BATCHES).await?;
@@ -150,7 +197,7 @@ impl Desk {
             let input = match self.input(&batch).await {
                 Ok(input) => input,
                 // The other batches need not wait for what is wrong with this one.
-                Err(error @ (ActorError::Batch(_) | ActorError::MissingBlock(_))) => {
+                Err(error @ (ActorError::Batch(_) | ActorError::MissingWitness(_))) => {
                     let failure = match error {
                         ActorError::Batch(_) => Failure::Hopeless,
                         _ => Failure::Told,
@@ -162,7 +209,7 @@ impl Desk {
                 Err(error) => return Err(error),
             };
             let lease = store.insert_lease(number, prover_type, prover, self.lease_until()).await?;
-            tracing::info!(batch = number, %prover_type, prover, bytes = input.len(), "batch given to a prover");
+            tracing::info!(batch = number, %prover_type, prover, bytes = input.bytes, "batch given to a prover");
             let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
             let task = ProofTask::Batch { number };
             let live = leases.iter().map(|l| l.id).collect();

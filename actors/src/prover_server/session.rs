@@ -11,11 +11,12 @@ use actix::{
     io::{FramedWrite, WriteHandler},
 };
 use ensemble_messages::{
-    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, ProofTask, ProverIdentity, ProvingFailed,
-    Register, RequestWork, SessionEnded, SessionId, SubmitProof, SubmitReply, WorkReply,
+    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput, ProofTask, ProverIdentity,
+    ProvingFailed, Register, RequestWork, SessionEnded, SessionId, SubmitProof, SubmitReply, WorkReply,
 };
 use ensemble_prover::protocol::{
-    ClientMessage, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec, ServerMessage, token_matches,
+    CHUNK_BYTES, ClientMessage, JobOffer, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
+    ServerMessage, token_matches,
 };
 use ensemble_supervision::{CallError, Outlet};
 use tokio::net::{TcpStream, tcp::OwnedWriteHalf};
@@ -45,6 +46,8 @@ pub struct ProverSession {
     /// The last words are being written; nothing is heard any more.
     leaving: bool,
     goodbye: bool,
+    /// What the prover has not fetched completely.
+    input: Option<(LeaseId, Arc<PackedInput>)>,
 }
 
 impl std::fmt::Debug for ProverSession {
@@ -92,6 +95,7 @@ impl ProverSession {
                 busy,
                 leaving: false,
                 goodbye: false,
+                input: None,
             }
         }))
     }
@@ -171,7 +175,10 @@ impl ProverSession {
         async move { outlet.call_timeout(RequestWork { session, prover }, ANSWER).await }
             .into_actor(self)
             .map(|reply, actor, ctx| match reply {
-                Ok(WorkReply::Work(work)) => actor.say(ServerMessage::Work(work)),
+                Ok(WorkReply::Work(work)) => {
+                    actor.say(ServerMessage::Work(JobOffer::from(&work)));
+                    actor.input = Some((work.lease, work.input));
+                }
                 Ok(WorkReply::Idle { retry_after_ms }) => actor.say(ServerMessage::Idle { retry_after_ms }),
                 Ok(WorkReply::Refused { reason }) => actor.refuse(RefusalCode::Quarantined, reason, ctx),
                 // It is being restarted; asking again is harmless.
@@ -181,6 +188,24 @@ impl ProverSession {
                 }
             })
             .wait(ctx);
+    }
+
+    /// A piece of the input; the last one is the end of it here.
+    fn fetch(&mut self, lease: LeaseId, offset: u64, ctx: &mut Context<Self>) {
+        let Some((_, input)) = self.input.as_ref().filter(|(held, _)| *held == lease) else {
+            return self.say(ServerMessage::InputGone { lease });
+        };
+        let packed = &input.packed;
+        let Some(from) = usize::try_from(offset).ok().filter(|from| *from < packed.len()) else {
+            let reason = format!("byte {offset} of an input with {} bytes", packed.len());
+            return self.refuse(RefusalCode::ProtocolViolation, reason, ctx);
+        };
+        let to = from.saturating_add(CHUNK_BYTES).min(packed.len());
+        let (data, last) = (packed.slice(from..to), to == packed.len());
+        self.say(ServerMessage::Chunk { lease, offset, data });
+        if last {
+            self.input = None;
+        }
     }
 
     fn heartbeat(
@@ -298,7 +323,11 @@ impl StreamHandler<Result<ClientMessage, ProtocolError>> for ProverSession {
             (message, Some((prover, route))) => {
                 let idle = self.config.idle_timeout;
                 self.listen_for(idle, ctx);
+                if !matches!(message, ClientMessage::Fetch { .. } | ClientMessage::Heartbeat { .. }) {
+                    self.input = None;
+                }
                 match message {
+                    ClientMessage::Fetch { lease, offset } => self.fetch(lease, offset, ctx),
                     ClientMessage::RequestWork => self.request_work(prover, &route, ctx),
                     ClientMessage::Heartbeat { lease, task } => {
                         self.heartbeat(prover, &route, lease, task, ctx);

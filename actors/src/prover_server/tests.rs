@@ -38,6 +38,8 @@ use crate::{
     testing::{Bed, L1_CHAIN, LIMIT, next, tap, until},
 };
 
+mod fleet;
+
 const SERVER: &str = "prover_server";
 const TOKEN: &str = "a token of some length";
 
@@ -82,6 +84,14 @@ fn config() -> ProverServerConfig {
 }
 
 async fn serve(config: ProverServerConfig, with_manager: bool) -> Serving {
+    serve_with(config, with_manager, |_| {}).await
+}
+
+async fn serve_with(
+    config: ProverServerConfig,
+    with_manager: bool,
+    change: impl FnOnce(&mut ProofManagerConfig),
+) -> Serving {
     let alone = ALONE.lock().await;
     for name in [SERVER, PROOF_MANAGER] {
         faults::clear(name);
@@ -92,7 +102,7 @@ async fn serve(config: ProverServerConfig, with_manager: bool) -> Serving {
         attesters: BTreeSet::from([key().address()]),
         program_key: bed.services.chain.exec_program_key(),
     };
-    let manager_config = Arc::new(ProofManagerConfig {
+    let mut manager_config = ProofManagerConfig {
         policy: crate::ProofPolicy::all_of(&[ProverType::Exec]),
         checks: vec![Arc::new(check)],
         lease: LIMIT,
@@ -100,8 +110,11 @@ async fn serve(config: ProverServerConfig, with_manager: bool) -> Serving {
         max_bad_proofs: 2,
         quarantine: LIMIT,
         retry: crate::RetryPolicy { first_wait: Duration::from_millis(20), ..crate::RetryPolicy::default() },
+        max_inputs_bytes: 1_000_000,
         max_input_bytes: 1_000_000,
-    });
+    };
+    change(&mut manager_config);
+    let manager_config = Arc::new(manager_config);
     let (proof_ready, ready) = tap();
     let out = Arc::new(ProofManagerOutlets { proof_ready });
     let services = bed.services.clone();

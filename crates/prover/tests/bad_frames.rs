@@ -11,9 +11,9 @@ use alloy_primitives::{B256, Bytes, FixedBytes};
 use bytes::BytesMut;
 use ensemble_batch::{BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues};
 use ensemble_messages::{
-    BatchProof, FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply, Work,
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply,
 };
-use ensemble_prover::protocol::{decode_input, encode_input};
+use ensemble_prover::protocol::{JobOffer, decode_input, encode_input};
 use ensemble_prover::{
     ClientCodec, ClientMessage, FrameLimits, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
     ServerMessage,
@@ -110,6 +110,7 @@ fn client_stream(rng: &mut StdRng) -> (Vec<u8>, Vec<usize>) {
                 token: Some("a token of some length".to_owned()),
             },
             ClientMessage::RequestWork,
+            ClientMessage::Fetch { lease, offset: 7 },
             ClientMessage::Heartbeat { lease, task: ProofTask::Batch { number: 2 } },
             ClientMessage::Submit { lease, proof: proof(rng) },
             ClientMessage::Failed { lease, kind: FailureKind::Failed, reason: "out of memory".to_owned() },
@@ -120,18 +121,21 @@ fn client_stream(rng: &mut StdRng) -> (Vec<u8>, Vec<usize>) {
 
 /// The same of a server.
 fn server_stream(rng: &mut StdRng) -> (Vec<u8>, Vec<usize>) {
-    let input = encode_input(&input(rng), 1 << 20).unwrap();
+    let data = encode_input(&input(rng), 1 << 20).unwrap();
     stream(
         &mut ServerCodec::new(limits()),
         [
             ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 9, heartbeat_ms: 5000 },
             ServerMessage::Idle { retry_after_ms: 4 },
-            ServerMessage::Work(Work {
+            ServerMessage::Work(JobOffer {
                 lease: LeaseId(1),
                 task: ProofTask::Batch { number: 2 },
                 lease_ms: 3,
-                input,
+                input_bytes: 4,
+                packed_bytes: 5,
             }),
+            ServerMessage::Chunk { lease: LeaseId(1), offset: 6, data },
+            ServerMessage::InputGone { lease: LeaseId(1) },
             ServerMessage::HeartbeatAck { state: LeaseState::Lost },
             ServerMessage::FailedAck { taken: true },
             ServerMessage::SubmitAck {

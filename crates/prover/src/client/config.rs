@@ -33,7 +33,7 @@ pub struct ProverClientConfig {
     pub backoff_max_ms: u64,
     /// Milliseconds a stopping client waits for the answer to a finished proof.
     pub shutdown_grace_ms: u64,
-    /// Most bytes of a batch's input that are accepted.
+    /// Most bytes of a batch's input that are accepted, before compression. Default 1 GiB.
     pub max_input_bytes: usize,
 }
 
@@ -51,7 +51,7 @@ impl Default for ProverClientConfig {
             backoff_initial_ms: 500,
             backoff_max_ms: 30_000,
             shutdown_grace_ms: 5000,
-            max_input_bytes: FrameLimits::default().server_max,
+            max_input_bytes: 1 << 30,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What the client decides. Time is milliseconds on a monotonic clock that the caller reads.
 
-use ensemble_messages::{
-    BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply, Work,
-};
+use ensemble_messages::{BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
 use crate::backend::{BackendError, BackendProof};
-use crate::protocol::{ClientMessage, PROTOCOL_VERSION, RefusalCode, ServerMessage};
+use crate::protocol::{
+    ClientMessage, InputError, InputReader, JobOffer, PROTOCOL_VERSION, RefusalCode, ServerMessage,
+};
 
 /// Shortest wait between two messages of the same kind, whatever the server or the configuration say.
 pub(super) const MIN_PAUSE_MS: u64 = 10;
@@ -23,7 +23,10 @@ pub(super) enum Action {
     Connect,
     Send(ClientMessage),
     Disconnect,
-    Prove(Work),
+    Prove {
+        task: ProofTask,
+        input: Vec<u8>,
+    },
     /// Has the backend give up; [`Machine::proved`] follows.
     Cancel,
     Emit(ClientEvent),
@@ -34,6 +37,7 @@ pub(super) enum Action {
 enum Awaited {
     Welcome,
     WorkReply,
+    Chunk,
     HeartbeatAck,
     SubmitAck,
     FailedAck,
@@ -44,6 +48,7 @@ impl Awaited {
         match self {
             Self::Welcome => "hello",
             Self::WorkReply => "request for work",
+            Self::Chunk => "request for a piece of the input",
             Self::HeartbeatAck => "heartbeat",
             Self::SubmitAck => "proof",
             Self::FailedAck => "failure",
@@ -67,6 +72,12 @@ enum Link {
 
 #[derive(Debug)]
 enum Job {
+    /// The input comes in.
+    Fetching {
+        offer: JobOffer,
+        reader: Box<InputReader>,
+        heartbeat_at: u64,
+    },
     Proving {
         lease: LeaseId,
         task: ProofTask,
@@ -97,7 +108,7 @@ impl Job {
         match self {
             Self::Proving { task, .. } => Some(task.last_batch()),
             Self::Proven { proof, .. } => Some(proof.batch_number),
-            Self::Stopping | Self::Failed { .. } => None,
+            Self::Fetching { .. } | Self::Stopping | Self::Failed { .. } => None,
         }
     }
 }
@@ -152,6 +163,7 @@ impl Machine {
             Link::Up { awaited: Some((_, deadline)), .. } => Some(*deadline),
             Link::Up { awaited: None, .. } => match &self.job {
                 None => Some(self.request_at),
+                Some(Job::Fetching { .. }) => Some(0),
                 Some(Job::Proving { heartbeat_at, .. }) => Some(*heartbeat_at),
                 Some(Job::Stopping) => None,
                 Some(Job::Proven { submit_at, .. }) => Some(*submit_at),
@@ -192,6 +204,15 @@ impl Machine {
                     None if now >= self.request_at => {
                         self.send(now, ClientMessage::RequestWork, Awaited::WorkReply);
                     }
+                    Some(Job::Fetching { offer, heartbeat_at: at, .. }) if now >= *at => {
+                        *at = now + heartbeat_ms.min(offer.lease_ms / 3).max(MIN_PAUSE_MS);
+                        let (lease, task) = (offer.lease, offer.task);
+                        self.send(now, ClientMessage::Heartbeat { lease, task }, Awaited::HeartbeatAck);
+                    }
+                    Some(Job::Fetching { offer, reader, .. }) => {
+                        let message = ClientMessage::Fetch { lease: offer.lease, offset: reader.offset() };
+                        self.send(now, message, Awaited::Chunk);
+                    }
                     Some(Job::Proving { lease, task, lease_ms, heartbeat_at: at, .. }) if now >= *at => {
                         *at = now + heartbeat_ms.min(*lease_ms / 3).max(MIN_PAUSE_MS);
                         let (lease, task) = (*lease, *task);
@@ -224,9 +245,11 @@ impl Machine {
 
     fn patience(&self, awaited: Awaited) -> u64 {
         match awaited {
-            Awaited::Welcome | Awaited::WorkReply | Awaited::HeartbeatAck | Awaited::FailedAck => {
-                self.config.reply_timeout_ms
-            }
+            Awaited::Welcome
+            | Awaited::WorkReply
+            | Awaited::Chunk
+            | Awaited::HeartbeatAck
+            | Awaited::FailedAck => self.config.reply_timeout_ms,
             Awaited::SubmitAck => self.config.submit_timeout_ms,
         }
     }
@@ -280,6 +303,10 @@ impl Machine {
 
     fn down(&mut self, now: u64, reason: String, retry_in_ms: u64) {
         self.link = Link::Down { retry_at: now + retry_in_ms };
+        if matches!(self.job, Some(Job::Fetching { .. })) {
+            // The next session gives the same job again, from its beginning.
+            self.job = None;
+        }
         self.emit(ClientEvent::Disconnected { reason, retry_in_ms });
     }
 
@@ -335,24 +362,20 @@ impl Machine {
                 }
                 self.emit(ClientEvent::Connected { session });
             }
-            (Some(Awaited::WorkReply), ServerMessage::Work(work)) => {
+            (Some(Awaited::WorkReply), ServerMessage::Work(offer)) => {
                 self.attempts = 0;
-                let beat = (*heartbeat_ms).min(work.lease_ms / 3).max(MIN_PAUSE_MS);
-                self.job = Some(Job::Proving {
-                    lease: work.lease,
-                    task: work.task,
-                    lease_ms: work.lease_ms,
-                    since: now,
-                    heartbeat_at: now + beat,
-                    lost: false,
-                });
-                self.report.received += 1;
-                self.emit(ClientEvent::WorkReceived {
-                    batch_number: work.task.last_batch(),
-                    lease: work.lease,
-                    input_bytes: work.input.len(),
-                });
-                self.actions.push(Action::Prove(work));
+                let beat = (*heartbeat_ms).min(offer.lease_ms / 3).max(MIN_PAUSE_MS);
+                self.offered(now, offer, now + beat);
+            }
+            (Some(Awaited::Chunk), ServerMessage::Chunk { lease, offset, data }) if matches!(&self.job, Some(Job::Fetching { offer, .. }) if offer.lease == lease) =>
+            {
+                self.attempts = 0;
+                self.chunk(now, offset, &data);
+            }
+            (Some(Awaited::Chunk), ServerMessage::InputGone { lease }) if matches!(&self.job, Some(Job::Fetching { offer, .. }) if offer.lease == lease) =>
+            {
+                self.job = None;
+                self.set_back(now);
             }
             (Some(Awaited::WorkReply), ServerMessage::Idle { retry_after_ms }) => {
                 self.attempts = 0;
@@ -383,6 +406,7 @@ impl Machine {
                     ServerMessage::Welcome { .. } => "a welcome",
                     ServerMessage::Refused { .. } => "a refusal",
                     ServerMessage::Work(_) => "work",
+                    ServerMessage::Chunk { .. } | ServerMessage::InputGone { .. } => "a piece of an input",
                     ServerMessage::Idle { .. } => "idle",
                     ServerMessage::HeartbeatAck { .. } => "a heartbeat's answer",
                     ServerMessage::SubmitAck { .. } => "an answer to a proof that was not sent",
@@ -394,7 +418,53 @@ impl Machine {
         }
     }
 
+    fn offered(&mut self, now: u64, offer: JobOffer, heartbeat_at: u64) {
+        self.report.received += 1;
+        let (lease, batch_number) = (offer.lease, offer.task.last_batch());
+        let input_bytes = usize::try_from(offer.input_bytes).unwrap_or(usize::MAX);
+        self.emit(ClientEvent::WorkReceived { batch_number, lease, input_bytes });
+        match InputReader::new(offer.input_bytes, offer.packed_bytes, self.config.max_input_bytes) {
+            Ok(reader) => self.job = Some(Job::Fetching { offer, reader: Box::new(reader), heartbeat_at }),
+            Err(error @ InputError::TooLarge { .. }) => {
+                let why = format!("{error}; raise prover_client.max_input_bytes");
+                self.failed(now, lease, batch_number, &BackendError::Failed(why));
+            }
+            Err(error) => {
+                self.failed(now, lease, batch_number, &BackendError::Failed(error.to_string()));
+            }
+        }
+    }
+
+    fn chunk(&mut self, now: u64, offset: u64, data: &[u8]) {
+        let Some(Job::Fetching { offer, mut reader, heartbeat_at }) = self.job.take() else { return };
+        let JobOffer { lease, task, lease_ms, .. } = offer;
+        let input = match reader.push(offset, data) {
+            Ok(()) if !reader.is_complete() => {
+                self.job = Some(Job::Fetching { offer, reader, heartbeat_at });
+                return;
+            }
+            Ok(()) => reader.finish(),
+            Err(error) => Err(error),
+        };
+        match input {
+            Ok(input) => {
+                // The first heartbeat comes at once: it says that the job has begun.
+                self.job =
+                    Some(Job::Proving { lease, task, lease_ms, since: now, heartbeat_at: now, lost: false });
+                self.actions.push(Action::Prove { task, input });
+            }
+            Err(error) => {
+                let error = BackendError::Failed(format!("the input is unusable: {error}"));
+                self.failed(now, lease, task.last_batch(), &error);
+            }
+        }
+    }
+
     fn lease_is(&mut self, state: LeaseState) {
+        if state == LeaseState::Done && matches!(self.job, Some(Job::Fetching { .. })) {
+            self.job = None;
+            return;
+        }
         let Some(Job::Proving { task, lost, .. }) = &mut self.job else { return };
         let batch_number = task.last_batch();
         match state {

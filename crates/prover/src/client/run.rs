@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ensemble_messages::{ProofTask, SubmitReply, Work};
+use ensemble_messages::{ProofTask, SubmitReply};
 use futures::{SinkExt, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -207,7 +207,7 @@ impl Shell {
             Action::Connect => self.connect(shutdown).await,
             Action::Disconnect => self.connection = None,
             Action::Send(message) => self.send(message, shutdown).await,
-            Action::Prove(work) => self.prove(work),
+            Action::Prove { task, input } => self.prove(task, input),
             Action::Cancel => {
                 if let Some(proving) = &self.proving {
                     proving.cancel.cancel();
@@ -232,9 +232,7 @@ impl Shell {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY was not set");
                 }
-                let limits =
-                    FrameLimits { server_max: self.client.config.max_input_bytes, ..FrameLimits::default() };
-                self.connection = Some(Framed::new(stream, ClientCodec::new(limits)));
+                self.connection = Some(Framed::new(stream, ClientCodec::new(FrameLimits::default())));
                 self.machine.connected(self.now());
             }
             Ok(Err(error)) => self.lost(format!("cannot connect to {endpoint}: {error}")),
@@ -273,18 +271,18 @@ impl Shell {
 
     /// A thread of its own instead of the runtime's blocking pool: a runtime that is dropped waits for its pool, so
     /// a stop would last as long as the proof.
-    fn prove(&mut self, work: Work) {
+    fn prove(&mut self, task: ProofTask, input: Vec<u8>) {
         let (done, result) = oneshot::channel();
         let backend = Arc::clone(&self.client.backend);
         let cancel = Cancel::default();
         let proving = Proving { result, cancel: cancel.clone() };
         let job = move || {
-            let result = catch_unwind(AssertUnwindSafe(|| prove(backend.as_ref(), &work, &cancel)))
+            let result = catch_unwind(AssertUnwindSafe(|| prove(backend.as_ref(), task, input, &cancel)))
                 .unwrap_or_else(|panic| {
                     Err(BackendError::Failed(format!("it panicked: {}", panic_text(panic.as_ref()))))
                 });
             if done.send(result).is_err() {
-                tracing::debug!(task = %work.task, "the backend ended after the client");
+                tracing::debug!(%task, "the backend ended after the client");
             }
         };
         let spawned = std::thread::Builder::new()
@@ -350,10 +348,16 @@ impl Shell {
     }
 }
 
-fn prove(backend: &dyn ProverBackend, work: &Work, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+fn prove(
+    backend: &dyn ProverBackend,
+    task: ProofTask,
+    bytes: Vec<u8>,
+    cancel: &Cancel,
+) -> Result<BackendProof, BackendError> {
     let unusable = |why: String| BackendError::Failed(format!("the input is unusable: {why}"));
-    let input = decode_input(&work.input).map_err(|error| unusable(error.to_string()))?;
-    let ProofTask::Batch { number } = work.task;
+    let input = decode_input(&bytes).map_err(|error| unusable(error.to_string()))?;
+    drop(bytes);
+    let ProofTask::Batch { number } = task;
     if input.parent.number.checked_add(1) != Some(number) {
         let parent = input.parent.number;
         return Err(unusable(format!("offered as batch {number}, its parent is batch {parent}")));

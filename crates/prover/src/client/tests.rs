@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, hex};
 use ensemble_batch::{ProgramKey, PublicValues};
 use ensemble_messages::{
-    FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply, Work,
+    FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use super::machine::{Action, MAX_PAUSE_MS, MIN_PAUSE_MS, Machine};
 use super::*;
 use crate::backend::{BackendError, BackendProof};
-use crate::protocol::{ClientMessage, PROTOCOL_VERSION, RefusalCode, ServerMessage};
+use crate::protocol::{CHUNK_BYTES, ClientMessage, JobOffer, PROTOCOL_VERSION, RefusalCode, ServerMessage};
 
 fn config() -> ProverClientConfig {
     ProverClientConfig { token: Some("hunter2".to_owned()), ..ProverClientConfig::default() }
@@ -29,13 +29,34 @@ fn task(number: u64) -> ProofTask {
     ProofTask::Batch { number }
 }
 
-fn work(batch_number: u64) -> Work {
-    Work {
+/// What every job has for an input here: one piece, which decompresses to nothing.
+const PACKED: [u8; 13] = hex!("28b52ffd 04 00 010000 99e9d851");
+
+fn offer(batch_number: u64) -> JobOffer {
+    JobOffer {
         lease: LeaseId(batch_number * 10),
         task: task(batch_number),
         lease_ms: 60_000,
-        input: Bytes::new(),
+        input_bytes: 0,
+        packed_bytes: PACKED.len() as u64,
     }
+}
+
+fn chunk(batch_number: u64) -> ServerMessage {
+    let lease = LeaseId(batch_number * 10);
+    ServerMessage::Chunk { lease, offset: 0, data: Bytes::from_static(&PACKED) }
+}
+
+/// Brings a job and its input; the client proves then, after a first heartbeat.
+fn give(m: &mut Machine, now: u64, offer: JobOffer) {
+    m.received(now, ServerMessage::Work(offer));
+    let actions = m.due(now);
+    assert_eq!(sent(&actions), [&ClientMessage::Fetch { lease: offer.lease, offset: 0 }]);
+    m.received(now, chunk(offer.task.last_batch()));
+    let actions = m.due(now);
+    assert!(actions.contains(&Action::Prove { task: offer.task, input: Vec::new() }), "{actions:?}");
+    assert_eq!(sent(&actions), [&ClientMessage::Heartbeat { lease: offer.lease, task: offer.task }]);
+    m.received(now, ServerMessage::HeartbeatAck { state: LeaseState::Alive });
 }
 
 fn proof() -> BackendProof {
@@ -84,9 +105,7 @@ fn take(m: &mut Machine, now: u64, batch_number: u64) {
     connect(m, now);
     let actions = m.due(now);
     assert_eq!(sent(&actions), [&ClientMessage::RequestWork]);
-    m.received(now, ServerMessage::Work(work(batch_number)));
-    let actions = m.due(now);
-    assert!(actions.contains(&Action::Prove(work(batch_number))), "{actions:?}");
+    give(m, now, offer(batch_number));
 }
 
 fn take_and_prove(m: &mut Machine, now: u64, batch_number: u64) {
@@ -207,8 +226,7 @@ fn heartbeats_fit_into_short_leases() {
     let mut m = machine();
     connect(&mut m, 0);
     assert_eq!(sent(&m.due(0)), [&ClientMessage::RequestWork]);
-    m.received(0, ServerMessage::Work(Work { lease_ms: 900, ..work(1) }));
-    m.due(0);
+    give(&mut m, 0, JobOffer { lease_ms: 900, ..offer(1) });
     assert_eq!(m.wake_at(), Some(300));
     assert_eq!(sent(&m.due(300)).len(), 1);
     m.received(301, ServerMessage::HeartbeatAck { state: LeaseState::Alive });
@@ -225,6 +243,95 @@ fn a_new_session_hears_of_the_lease_at_once() {
     assert!(now < 2000, "before the next heartbeat of the old session");
     connect(&mut m, now);
     assert_eq!(sent(&m.due(now)), [&ClientMessage::Heartbeat { lease: LeaseId(10), task: task(1) }]);
+}
+
+/// The input is asked for piece by piece, with heartbeats between; what is lost with the connection is asked for again.
+#[test]
+fn the_input_is_fetched_in_pieces() {
+    let mut m = machine();
+    connect(&mut m, 0);
+    m.due(0);
+    m.received(0, ServerMessage::Work(offer(1)));
+    let lease = LeaseId(10);
+    let piece = |from: usize, to: usize| ServerMessage::Chunk {
+        lease,
+        offset: from as u64,
+        data: Bytes::copy_from_slice(&PACKED[from..to]),
+    };
+    assert_eq!(sent(&m.due(0)), [&ClientMessage::Fetch { lease, offset: 0 }]);
+    assert!(sent(&m.due(1)).is_empty(), "one question at a time");
+    m.received(1, piece(0, 5));
+    assert_eq!(sent(&m.due(1)), [&ClientMessage::Fetch { lease, offset: 5 }]);
+    m.received(2500, piece(5, 9));
+    assert_eq!(sent(&m.due(2500)), [&ClientMessage::Heartbeat { lease, task: task(1) }], "it takes long");
+    m.received(2500, ServerMessage::HeartbeatAck { state: LeaseState::Alive });
+    assert_eq!(sent(&m.due(2500)), [&ClientMessage::Fetch { lease, offset: 9 }]);
+    m.lost(2600, "gone".to_owned());
+    assert_eq!(m.report().unfinished, None);
+    let now = 2600 + retry_in(&m.due(2600));
+    connect(&mut m, now);
+    assert_eq!(sent(&m.due(now)), [&ClientMessage::RequestWork]);
+    give(&mut m, now, offer(1));
+
+    // The job is done meanwhile, or the server does not have its input any more.
+    for message in [
+        ServerMessage::HeartbeatAck { state: LeaseState::Done },
+        ServerMessage::InputGone { lease: LeaseId(10) },
+    ] {
+        let mut m = machine();
+        connect(&mut m, 0);
+        m.due(0);
+        m.received(0, ServerMessage::Work(offer(1)));
+        let asked = if matches!(message, ServerMessage::HeartbeatAck { .. }) { 2500 } else { 0 };
+        assert_eq!(sent(&m.due(asked)).len(), 1);
+        m.received(2500, message);
+        let next = m.wake_at().unwrap().max(2500);
+        m.due(2500);
+        if next > 2500 {
+            assert_eq!(sent(&m.due(next)), [&ClientMessage::RequestWork]);
+        }
+        assert_eq!((m.report().failed, m.report().unfinished), (0, None));
+        assert_eq!(m.wake_at(), Some(next + 30_000), "it waits for the answer to a request for work");
+    }
+}
+
+/// SEQ-INV-11: an input that is too large, damaged or in disorder is a failure of the job, told to the server, and
+/// neither the end of the client nor of its connection.
+#[test]
+fn bad_inputs_are_told() {
+    let huge = JobOffer { input_bytes: u64::MAX, ..offer(1) };
+    let chunk = |offset, data: &[u8]| ServerMessage::Chunk {
+        lease: LeaseId(10),
+        offset,
+        data: Bytes::copy_from_slice(data),
+    };
+    let mut flipped = PACKED;
+    flipped[10] ^= 1;
+    let cases: [(JobOffer, Option<ServerMessage>, &str); 6] = [
+        (huge, None, "max_input_bytes"),
+        (offer(1), Some(chunk(0, &flipped)), "damaged"),
+        (offer(1), Some(chunk(3, &PACKED)), "begins at byte 3"),
+        (offer(1), Some(chunk(0, &[])), "a piece of the input has 0 bytes"),
+        (offer(1), Some(chunk(0, &vec![0; CHUNK_BYTES + 1])), "a piece of the input has"),
+        (JobOffer { input_bytes: 5, ..offer(1) }, Some(chunk(0, &PACKED)), "announced were 5"),
+    ];
+    for (offer, answer, part) in cases {
+        let mut m = machine();
+        connect(&mut m, 0);
+        m.due(0);
+        m.received(0, ServerMessage::Work(offer));
+        if let Some(answer) = answer {
+            assert!(matches!(sent(&m.due(0))[..], [ClientMessage::Fetch { .. }]), "{part}");
+            m.received(0, answer);
+        }
+        let actions = m.due(0);
+        match sent(&actions)[..] {
+            [ClientMessage::Failed { lease: LeaseId(10), kind: FailureKind::Failed, reason }] => {
+                assert!(reason.contains(part), "{part}: {reason}");
+            }
+            _ => panic!("{part}: {actions:?}"),
+        }
+    }
 }
 
 #[test]
@@ -277,8 +384,7 @@ fn pauses_asked_by_the_server_are_bounded() {
     m.due(0);
     m.received(0, ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 1, heartbeat_ms: 0 });
     m.due(0);
-    m.received(0, ServerMessage::Work(Work { lease_ms: u64::MAX, ..work(1) }));
-    m.due(0);
+    give(&mut m, 0, JobOffer { lease_ms: u64::MAX, ..offer(1) });
     assert_eq!(m.wake_at(), Some(MIN_PAUSE_MS));
 }
 
@@ -398,8 +504,7 @@ fn failed_and_rejected_proofs_slow_the_client_down() {
         waits.push(next - now);
         now = next;
         assert_eq!(sent(&m.due(now)), [&ClientMessage::RequestWork]);
-        m.received(now, ServerMessage::Work(work(1)));
-        m.due(now);
+        give(&mut m, now, offer(1));
     }
     assert!(waits.iter().all(|w| *w >= 5000), "never below proving_time_ms: {waits:?}");
     assert!(waits[7] >= 15_000, "{waits:?}");
@@ -413,7 +518,7 @@ fn unexpected_messages_end_the_connection() {
         welcome(),
         ServerMessage::HeartbeatAck { state: LeaseState::Alive },
         ack(1),
-        ServerMessage::Work(work(2)),
+        ServerMessage::Work(offer(2)),
     ] {
         let mut m = machine();
         take_and_prove(&mut m, 0, 1);
@@ -426,7 +531,7 @@ fn unexpected_messages_end_the_connection() {
     }
     let mut m = machine();
     take(&mut m, 0, 1);
-    m.received(1, ServerMessage::Work(work(2)));
+    m.received(1, ServerMessage::Work(offer(2)));
     assert!(m.due(1).contains(&Action::Disconnect), "work that nobody asked for");
 }
 
@@ -566,25 +671,31 @@ fn random_servers_are_survived() {
                             assert_eq!(awaiting, 1, "{context}: one question at a time");
                         }
                         Action::Disconnect => awaiting = 0,
-                        Action::Prove(_) | Action::Cancel | Action::Emit(_) => {}
+                        Action::Prove { .. } | Action::Cancel | Action::Emit(_) => {}
                         Action::Finish(_) => panic!("{context}: nobody stopped it"),
                     }
                 }
             }
             let kept = m.report().unfinished;
             let n: u64 = rng.gen_range(0..3);
-            let message = match rng.gen_range(0..10) {
+            let message = match rng.gen_range(0..12) {
                 0 | 1 => ServerMessage::Welcome {
                     version: PROTOCOL_VERSION,
                     session: n,
                     heartbeat_ms: rng.gen_range(0..=u64::MAX),
                 },
-                2 => ServerMessage::Work(Work { lease_ms: rng.r#gen(), ..work(n) }),
+                2 => ServerMessage::Work(JobOffer {
+                    lease_ms: rng.r#gen(),
+                    packed_bytes: rng.gen_range(0..40),
+                    ..offer(n)
+                }),
                 3 => ServerMessage::Idle { retry_after_ms: rng.r#gen() },
                 4 => ServerMessage::HeartbeatAck {
                     state: [LeaseState::Alive, LeaseState::Lost, LeaseState::Done][rng.gen_range(0..3)],
                 },
                 5 => ServerMessage::SubmitAck { lease: LeaseId(n * 10), reply: SubmitReply::Accepted },
+                9 => ServerMessage::InputGone { lease: LeaseId(n * 10) },
+                10 => chunk(n),
                 8 => ServerMessage::FailedAck { taken: rng.r#gen() },
                 6 => ServerMessage::SubmitAck {
                     lease: LeaseId(n * 10),

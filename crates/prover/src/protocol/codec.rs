@@ -1,13 +1,12 @@
 use bincode::Options;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ensemble_batch::BatchInput;
-use ensemble_messages::{
-    BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply, Work,
-};
+use ensemble_messages::{BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, Encoder};
 
+use super::message::JobOffer;
 use super::{ClientMessage, ProtocolError, RefusalCode, ServerMessage};
 
 /// Version of this protocol. Goes up with every change of a message.
@@ -36,13 +35,13 @@ pub struct FrameLimits {
     pub hello_max: usize,
     /// Later frames of the client; a proof must fit. Default 1 MiB.
     pub client_max: usize,
-    /// Later frames of the server; a batch's input must fit. Default 256 MiB.
+    /// Later frames of the server; a piece of an input must fit. Default 1 MiB.
     pub server_max: usize,
 }
 
 impl Default for FrameLimits {
     fn default() -> Self {
-        Self { hello_max: 1024, client_max: 1024 * 1024, server_max: 256 * 1024 * 1024 }
+        Self { hello_max: 1024, client_max: 1024 * 1024, server_max: 1024 * 1024 }
     }
 }
 
@@ -61,17 +60,20 @@ enum ClientBody {
     Submit { lease: LeaseId, proof: BatchProof },
     Goodbye,
     Failed { lease: LeaseId, kind: FailureKind, reason: String },
+    Fetch { lease: LeaseId, offset: u64 },
 }
 
 /// Order of variants is the wire format.
 #[derive(Serialize, Deserialize)]
 enum ServerBody {
     Welcome { version: u16, session: u64, heartbeat_ms: u64 },
-    Work(Work),
+    Work(JobOffer),
     Idle { retry_after_ms: u64 },
     HeartbeatAck { state: LeaseState },
     SubmitAck { lease: LeaseId, reply: SubmitReply },
     FailedAck { taken: bool },
+    Chunk { lease: LeaseId, offset: u64, data: alloy_primitives::Bytes },
+    InputGone { lease: LeaseId },
 }
 
 fn options(limit: usize) -> impl Options {
@@ -169,7 +171,7 @@ pub fn check_name(name: &str) -> Result<(), ProtocolError> {
     Ok(())
 }
 
-/// The bytes of [`Work::input`].
+/// The input of a job as it is before compression: bincode 1 with fixed-size integers, little endian.
 ///
 /// # Errors
 /// [`ProtocolError::FrameTooLarge`] over `max` bytes.
@@ -180,7 +182,7 @@ pub fn encode_input(input: &BatchInput, max: usize) -> Result<alloy_primitives::
     options(max).serialize(input).map(Into::into).map_err(malformed)
 }
 
-/// Reads [`Work::input`]. Allocates no more than 2 MiB and a small multiple of `bytes.len()`, whatever lengths they claim.
+/// Reads what [`encode_input`] makes. Allocates no more than 2 MiB and a small multiple of `bytes.len()`, whatever lengths they claim.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`] when the bytes are not exactly one input.
@@ -245,6 +247,7 @@ impl Decoder for ServerCodec {
             ClientBody::Heartbeat { lease, task } => ClientMessage::Heartbeat { lease, task },
             ClientBody::Submit { lease, proof } => ClientMessage::Submit { lease, proof },
             ClientBody::Goodbye => ClientMessage::Goodbye,
+            ClientBody::Fetch { lease, offset } => ClientMessage::Fetch { lease, offset },
             ClientBody::Failed { reason, .. } if reason.len() > MAX_FAILURE_LEN => {
                 let len = reason.len();
                 return Err(malformed(format_args!(
@@ -271,7 +274,9 @@ impl Encoder<ServerMessage> for ServerCodec {
             ServerMessage::Welcome { version, session, heartbeat_ms } => {
                 ServerBody::Welcome { version, session, heartbeat_ms }
             }
-            ServerMessage::Work(work) => ServerBody::Work(work),
+            ServerMessage::Work(offer) => ServerBody::Work(offer),
+            ServerMessage::Chunk { lease, offset, data } => ServerBody::Chunk { lease, offset, data },
+            ServerMessage::InputGone { lease } => ServerBody::InputGone { lease },
             ServerMessage::Idle { retry_after_ms } => ServerBody::Idle { retry_after_ms },
             ServerMessage::HeartbeatAck { state } => ServerBody::HeartbeatAck { state },
             ServerMessage::SubmitAck { lease, reply } => ServerBody::SubmitAck { lease, reply },
@@ -346,7 +351,9 @@ impl Decoder for ClientCodec {
                 ServerBody::Welcome { version, session, heartbeat_ms } => {
                     ServerMessage::Welcome { version, session, heartbeat_ms }
                 }
-                ServerBody::Work(work) => ServerMessage::Work(work),
+                ServerBody::Work(offer) => ServerMessage::Work(offer),
+                ServerBody::Chunk { lease, offset, data } => ServerMessage::Chunk { lease, offset, data },
+                ServerBody::InputGone { lease } => ServerMessage::InputGone { lease },
                 ServerBody::Idle { retry_after_ms } => ServerMessage::Idle { retry_after_ms },
                 ServerBody::HeartbeatAck { state } => ServerMessage::HeartbeatAck { state },
                 ServerBody::SubmitAck { lease, reply } => ServerMessage::SubmitAck { lease, reply },
@@ -381,6 +388,7 @@ impl Encoder<ClientMessage> for ClientCodec {
                 let cut = reason.floor_char_boundary(MAX_FAILURE_LEN);
                 ClientBody::Failed { lease, kind, reason: reason[..cut].to_owned() }
             }
+            ClientMessage::Fetch { lease, offset } => ClientBody::Fetch { lease, offset },
             ClientMessage::Goodbye => ClientBody::Goodbye,
         };
         put_body(dst, &[], &body, self.limits.client_max)

@@ -1,9 +1,10 @@
 use std::fmt;
 
-use alloy_primitives::keccak256;
+use alloy_primitives::{Bytes, keccak256};
 use ensemble_messages::{
     BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply, Work,
 };
+use serde::{Deserialize, Serialize};
 
 /// From client to server.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,8 +45,42 @@ pub enum ClientMessage {
         /// Why, at most [`super::MAX_FAILURE_LEN`] bytes.
         reason: String,
     },
+    /// Asks for the piece of the job's input that begins at this byte.
+    Fetch {
+        /// The lease of the [`JobOffer`] at hand.
+        lease: LeaseId,
+        /// Bytes that it has already.
+        offset: u64,
+    },
     /// Ends the session in order.
     Goodbye,
+}
+
+/// A job, without its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOffer {
+    /// The lease, which names the job in all that follows.
+    pub lease: LeaseId,
+    /// What to prove.
+    pub task: ProofTask,
+    /// Milliseconds after which the job is given to somebody else unless a heartbeat comes.
+    pub lease_ms: u64,
+    /// Bytes of the input, see [`super::decode_input`].
+    pub input_bytes: u64,
+    /// Bytes of it on the wire: one zstd frame.
+    pub packed_bytes: u64,
+}
+
+impl From<&Work> for JobOffer {
+    fn from(work: &Work) -> Self {
+        Self {
+            lease: work.lease,
+            task: work.task,
+            lease_ms: work.lease_ms,
+            input_bytes: work.input.bytes,
+            packed_bytes: work.input.packed.len() as u64,
+        }
+    }
 }
 
 impl fmt::Debug for ClientMessage {
@@ -71,6 +106,9 @@ impl fmt::Debug for ClientMessage {
                 .field("kind", kind)
                 .field("reason", reason)
                 .finish(),
+            Self::Fetch { lease, offset } => {
+                f.debug_struct("Fetch").field("lease", lease).field("offset", offset).finish()
+            }
             Self::Goodbye => f.write_str("Goodbye"),
         }
     }
@@ -95,8 +133,22 @@ pub enum ServerMessage {
         /// Why, for its operator; cut at 512 bytes.
         reason: String,
     },
-    /// A batch to prove.
-    Work(Work),
+    /// Something to prove; its input is fetched next.
+    Work(JobOffer),
+    /// Answer to [`ClientMessage::Fetch`].
+    Chunk {
+        /// The job.
+        lease: LeaseId,
+        /// Where in the compressed input it begins.
+        offset: u64,
+        /// The bytes, at most [`super::CHUNK_BYTES`].
+        data: Bytes,
+    },
+    /// Answer to [`ClientMessage::Fetch`]: this session has no such input, or no longer. Ask for work again.
+    InputGone {
+        /// The job that was asked for.
+        lease: LeaseId,
+    },
     /// No batch to prove now.
     Idle {
         /// Milliseconds to wait before asking again.

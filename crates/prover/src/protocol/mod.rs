@@ -38,6 +38,8 @@
 //!                       ◀──      Welcome (or Refused, end)
 //! RequestWork           ──▶
 //!                       ◀──      Work | Idle
+//! Fetch (until the input is there) ──▶
+//!                       ◀──      Chunk | InputGone
 //! Heartbeat (while proving) ──▶
 //!                       ◀──      HeartbeatAck
 //! Submit                ──▶
@@ -50,6 +52,7 @@
 
 mod codec;
 mod error;
+mod input;
 mod message;
 #[cfg(test)]
 mod tests;
@@ -59,4 +62,5 @@ pub use codec::{
     ServerCodec, check_name, decode_input, encode_input,
 };
 pub use error::ProtocolError;
-pub use message::{ClientMessage, RefusalCode, ServerMessage, token_matches};
+pub use input::{CHUNK_BYTES, InputError, InputHead, InputPacker, InputReader};
+pub use message::{ClientMessage, JobOffer, RefusalCode, ServerMessage, token_matches};

@@ -4,7 +4,8 @@ use alloy_primitives::{B256, Bytes, FixedBytes, hex};
 use bytes::{BufMut, BytesMut};
 use ensemble_batch::{BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues};
 use ensemble_messages::{
-    BatchProof, FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply, Work,
+    BatchProof, FailureKind, LeaseId, LeaseState, PackedInput, ProofRejection, ProofTask, ProverType,
+    SubmitReply,
 };
 use proptest::prelude::*;
 use tokio_util::codec::{Decoder, Encoder};
@@ -36,6 +37,16 @@ fn greeted_server(limits: FrameLimits) -> ServerCodec {
     let mut codec = ServerCodec::new(limits);
     assert_eq!(codec.decode(&mut client_bytes(hello())).unwrap(), Some(hello()));
     codec
+}
+
+fn offer() -> JobOffer {
+    JobOffer {
+        lease: LeaseId(1),
+        task: ProofTask::Batch { number: 2 },
+        lease_ms: 3,
+        input_bytes: 5,
+        packed_bytes: 4,
+    }
 }
 
 fn welcome() -> ServerMessage {
@@ -101,7 +112,7 @@ fn wire_format_is_pinned() {
     .concat();
     let failed =
         ClientMessage::Failed { lease: LeaseId(7), kind: FailureKind::Failed, reason: "no".to_owned() };
-    let client: [(ClientMessage, Vec<u8>); 6] = [
+    let client: [(ClientMessage, Vec<u8>); 7] = [
         (hello(), hex!("454e5342 0002 00000000 0100000000000000 70 00").to_vec()),
         (ClientMessage::RequestWork, vec![0; 4]),
         (
@@ -110,18 +121,15 @@ fn wire_format_is_pinned() {
         ),
         (ClientMessage::Submit { lease: LeaseId(7), proof: proof() }, submit),
         (ClientMessage::Goodbye, vec![3, 0, 0, 0]),
+        (ClientMessage::Fetch { lease: LeaseId(7), offset: 9 }, [vec![5, 0, 0, 0], le(7), le(9)].concat()),
         (failed, [vec![4, 0, 0, 0], le(7), vec![1, 0, 0, 0], le(2), b"no".to_vec()].concat()),
     ];
     for (message, payload) in client {
         assert_eq!(client_bytes(message.clone()), frame(&payload), "{message:?}");
     }
-    let work = Work {
-        lease: LeaseId(1),
-        task: ProofTask::Batch { number: 2 },
-        lease_ms: 3,
-        input: Bytes::from_static(&[0xff]),
-    };
-    let server: [(ServerMessage, Vec<u8>); 7] = [
+    let work = offer();
+    let chunk = ServerMessage::Chunk { lease: LeaseId(7), offset: 9, data: Bytes::from_static(&[0xff]) };
+    let server: [(ServerMessage, Vec<u8>); 9] = [
         (welcome(), [vec![0, 0, 0, 0, 2, 0], le(9), le(5000)].concat()),
         (
             ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
@@ -129,7 +137,7 @@ fn wire_format_is_pinned() {
         ),
         (
             ServerMessage::Work(work),
-            [vec![1, 0, 0, 0], le(1), vec![0; 4], le(2), le(3), le(1), vec![0xff]].concat(),
+            [vec![1, 0, 0, 0], le(1), vec![0; 4], le(2), le(3), le(5), le(4)].concat(),
         ),
         (ServerMessage::Idle { retry_after_ms: 4 }, [vec![2, 0, 0, 0], le(4)].concat()),
         (ServerMessage::HeartbeatAck { state: LeaseState::Done }, vec![3, 0, 0, 0, 2, 0, 0, 0]),
@@ -138,6 +146,8 @@ fn wire_format_is_pinned() {
             [vec![4, 0, 0, 0], le(2), vec![1, 0, 0, 0]].concat(),
         ),
         (ServerMessage::FailedAck { taken: true }, vec![5, 0, 0, 0, 1]),
+        (chunk, [vec![6, 0, 0, 0], le(7), le(9), le(1), vec![0xff]].concat()),
+        (ServerMessage::InputGone { lease: LeaseId(7) }, [vec![7, 0, 0, 0], le(7)].concat()),
     ];
     for (message, payload) in server {
         assert_eq!(server_bytes(message.clone()), frame(&payload), "{message:?}");
@@ -266,14 +276,9 @@ fn own_messages_over_the_limit_are_not_sent() {
         .encode(ClientMessage::Submit { lease: LeaseId(1), proof: proof() }, &mut out)
         .unwrap_err();
     assert!(matches!(error, ProtocolError::FrameTooLarge { max: 100, .. }), "{error}");
-    let work = Work {
-        lease: LeaseId(1),
-        task: ProofTask::Batch { number: 2 },
-        lease_ms: 3,
-        input: vec![0; 100].into(),
-    };
-    let error = ServerCodec::new(limits).encode(ServerMessage::Work(work), &mut out).unwrap_err();
-    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 140, max: 100 }), "{error}");
+    let chunk = ServerMessage::Chunk { lease: LeaseId(1), offset: 0, data: vec![0; 100].into() };
+    let error = ServerCodec::new(limits).encode(chunk, &mut out).unwrap_err();
+    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 128, max: 100 }), "{error}");
     assert!(out.is_empty(), "a refused message leaves no bytes behind");
     assert!(encode_input(&batch_input(), 64).is_err());
 }
@@ -307,6 +312,130 @@ fn inputs_round_trip() {
     let mut longer = bytes.to_vec();
     longer.push(0);
     assert!(matches!(decode_input(&longer), Err(ProtocolError::Malformed(_))));
+}
+
+fn packed(input: &BatchInput, max: usize) -> Result<PackedInput, InputError> {
+    let head = InputHead {
+        parent: &input.parent,
+        parent_block: input.parent_block,
+        sealed_at: input.sealed_at,
+        da_payload: &input.da_payload,
+        blobs: &input.blobs,
+    };
+    let mut packer = InputPacker::new(head, input.witnesses.len() as u64, max)?;
+    for witness in &input.witnesses {
+        packer.witness(witness)?;
+    }
+    packer.finish(&input.chain_config)
+}
+
+/// A large input that compresses badly, and the pieces that it comes in.
+fn large_input() -> (BatchInput, PackedInput) {
+    let mut input = batch_input();
+    let mut seed = 1_u64;
+    let mut noise = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    };
+    input.witnesses = (0..3).map(|_| (0..700_000).map(|_| noise()).collect::<Vec<u8>>().into()).collect();
+    let packed = packed(&input, 1 << 22).unwrap();
+    (input, packed)
+}
+
+fn read(input: &PackedInput, piece: usize) -> Result<Vec<u8>, InputError> {
+    let mut reader = InputReader::new(input.bytes, input.packed.len() as u64, 1 << 22)?;
+    for piece in input.packed.chunks(piece) {
+        reader.push(reader.offset(), piece)?;
+    }
+    reader.finish()
+}
+
+/// What is packed piece by piece is what [`encode_input`] makes of the whole.
+#[test]
+fn inputs_are_packed_and_read_in_pieces() {
+    let (large, packed_large) = large_input();
+    for (input, packed) in [(batch_input(), packed(&batch_input(), 1 << 20).unwrap()), (large, packed_large)]
+    {
+        let whole = encode_input(&input, 1 << 22).unwrap();
+        assert_eq!(packed.bytes, whole.len() as u64);
+        for piece in [1_000, 65_536, CHUNK_BYTES] {
+            assert_eq!(read(&packed, piece).unwrap(), whole.to_vec(), "{piece}");
+        }
+        assert_eq!(decode_input(&read(&packed, CHUNK_BYTES).unwrap()).unwrap(), input);
+    }
+    let mut zeros = batch_input();
+    zeros.witnesses = vec![vec![0; 4 << 20].into()];
+    let small = packed(&zeros, 5 << 20).unwrap();
+    assert!(small.packed.len() < 4096, "{} bytes", small.packed.len());
+}
+
+/// SEQ-INV-11: an input over the limit is refused while it is made, and by what is announced of it.
+#[test]
+fn inputs_over_the_limit_are_refused_on_both_sides() {
+    let whole = encode_input(&batch_input(), 1 << 20).unwrap().len();
+    assert!(packed(&batch_input(), whole).is_ok());
+    for max in [0, 10, whole - 1] {
+        let error = packed(&batch_input(), max).unwrap_err();
+        assert!(matches!(error, InputError::TooLarge { .. }), "{max}: {error}");
+    }
+    for (bytes, packed) in [(1001, 10), (10, 5000), (u64::MAX, 1), (1, u64::MAX)] {
+        let error = InputReader::new(bytes, packed, 1000).unwrap_err();
+        assert!(matches!(error, InputError::TooLarge { max: 1000, .. }), "{error}");
+    }
+}
+
+/// SEQ-INV-11: pieces in a wrong order, empty, too long, too many or too few.
+#[test]
+fn pieces_that_do_not_fit_are_refused() {
+    let (_, input) = large_input();
+    let reader = || InputReader::new(input.bytes, input.packed.len() as u64, 1 << 22).unwrap();
+    let (first, second) = (&input.packed[..1000], &input.packed[1000..2000]);
+    assert_eq!(reader().push(1000, second), Err(InputError::WrongOffset { expected: 0, got: 1000 }));
+    let mut twice = reader();
+    twice.push(0, first).unwrap();
+    assert_eq!(twice.push(0, first), Err(InputError::WrongOffset { expected: 1000, got: 0 }));
+    assert!(matches!(reader().push(0, &[]), Err(InputError::BadPiece { bytes: 0, .. })));
+    let long = vec![0; CHUNK_BYTES + 1];
+    assert!(matches!(reader().push(0, &long), Err(InputError::BadPiece { .. })));
+    let mut cut = reader();
+    cut.push(0, first).unwrap();
+    assert!(!cut.is_complete());
+    assert!(matches!(cut.finish(), Err(InputError::WrongTotal { what: "on the wire", .. })));
+    // One byte more than announced, and one less.
+    let mut more = input.packed.to_vec();
+    more.push(0);
+    let mut reader = InputReader::new(input.bytes, input.packed.len() as u64, 1 << 22).unwrap();
+    let result = more.chunks(CHUNK_BYTES).try_for_each(|piece| reader.push(reader.offset(), piece));
+    assert!(matches!(result, Err(InputError::WrongTotal { what: "on the wire", .. })), "{result:?}");
+    let shorter = PackedInput { bytes: input.bytes, packed: input.packed.slice(..input.packed.len() - 1) };
+    assert!(matches!(read(&shorter, CHUNK_BYTES), Err(InputError::Damaged(_))));
+    let trailing = PackedInput { bytes: input.bytes, packed: more.into() };
+    assert!(matches!(read(&trailing, CHUNK_BYTES), Err(InputError::Damaged(_))));
+    for lie in [input.bytes - 1, input.bytes + 1] {
+        let lying = PackedInput { bytes: lie, packed: input.packed.clone() };
+        let error = read(&lying, CHUNK_BYTES).unwrap_err();
+        assert!(matches!(error, InputError::WrongTotal { what: "decompressed", .. }), "{error}");
+    }
+}
+
+/// SEQ-INV-11: bytes that decompress to much more than was announced are cut off at what was announced; a frame that wants
+/// a window of gigabytes is refused.
+#[test]
+fn decompression_bombs_are_refused() {
+    let mut zeros = batch_input();
+    zeros.witnesses = vec![vec![0; 64 << 20].into()];
+    let bomb = packed(&zeros, 65 << 20).unwrap();
+    assert!(bomb.packed.len() < 16 << 10, "{} bytes", bomb.packed.len());
+    let lying = PackedInput { bytes: 1000, packed: bomb.packed };
+    match read(&lying, CHUNK_BYTES) {
+        Err(InputError::WrongTotal { what: "decompressed", announced: 1000, got }) => {
+            assert!(got <= 1000 + (128 << 10), "{got} bytes were made")
+        }
+        other => panic!("{other:?}"),
+    }
+    // RFC 8878 3.1.1: magic, no single segment, window descriptor 31 << 3 (2 TiB), an empty last block
+    let window = PackedInput { bytes: 5, packed: Bytes::from_static(&hex!("28b52ffd 00 f8 010000")) };
+    assert!(matches!(read(&window, CHUNK_BYTES), Err(InputError::Damaged(_))));
 }
 
 #[test]
@@ -379,16 +508,13 @@ fn tokens_are_compared() {
 
 #[test]
 fn large_read_buffers_are_given_back() {
-    let work = Work {
-        lease: LeaseId(1),
-        task: ProofTask::Batch { number: 2 },
-        lease_ms: 3,
-        input: vec![7; 4 << 20].into(),
-    };
-    let mut src = server_bytes(ServerMessage::Work(work.clone()));
+    let limits = FrameLimits { server_max: 8 << 20, ..FrameLimits::default() };
+    let chunk = ServerMessage::Chunk { lease: LeaseId(1), offset: 0, data: vec![7; 4 << 20].into() };
+    let mut src = BytesMut::new();
+    ServerCodec::new(limits).encode(chunk.clone(), &mut src).unwrap();
     src.reserve(8 << 20);
-    let mut codec = greeted_client(FrameLimits::default());
-    assert_eq!(codec.decode(&mut src).unwrap(), Some(ServerMessage::Work(work)));
+    let mut codec = greeted_client(limits);
+    assert_eq!(codec.decode(&mut src).unwrap(), Some(chunk));
     assert_eq!(src.capacity(), 0);
 }
 
@@ -431,6 +557,8 @@ fn any_client() -> impl Strategy<Value = ClientMessage> {
                 reason,
             }
         }),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(n, offset)| ClientMessage::Fetch { lease: LeaseId(n), offset }),
         Just(ClientMessage::Goodbye),
     ]
 }
@@ -470,14 +598,18 @@ fn any_server() -> impl Strategy<Value = ServerMessage> {
         }),
         (any::<u8>(), "\\PC{0,100}")
             .prop_map(|(byte, reason)| ServerMessage::Refused { code: RefusalCode::from_byte(byte), reason }),
-        (any::<u64>(), any::<u64>(), any::<u64>(), any_bytes(2000)).prop_map(
-            |(lease, batch_number, lease_ms, input)| ServerMessage::Work(Work {
+        (any::<u64>(), any::<u64>(), any_bytes(2000))
+            .prop_map(|(lease, offset, data)| ServerMessage::Chunk { lease: LeaseId(lease), offset, data }),
+        any::<[u64; 5]>().prop_map(|[lease, number, lease_ms, input_bytes, packed_bytes]| {
+            ServerMessage::Work(JobOffer {
                 lease: LeaseId(lease),
-                task: ProofTask::Batch { number: batch_number },
+                task: ProofTask::Batch { number },
                 lease_ms,
-                input
+                input_bytes,
+                packed_bytes,
             })
-        ),
+        }),
+        any::<u64>().prop_map(|n| ServerMessage::InputGone { lease: LeaseId(n) }),
         any::<u64>().prop_map(|retry_after_ms| ServerMessage::Idle { retry_after_ms }),
         prop::sample::select(&[LeaseState::Alive, LeaseState::Lost, LeaseState::Done])
             .prop_map(|state| ServerMessage::HeartbeatAck { state }),
@@ -580,6 +712,20 @@ proptest! {
         }
         let result = greeted_server(FrameLimits::default()).decode(&mut frame(&noise));
         prop_assert!(matches!(result, Ok(Some(_)) | Err(ProtocolError::Malformed(_))), "{:?}", result);
+    }
+
+    /// SEQ-INV-11: a flipped bit anywhere is noticed: by the decompressor or by its checksum.
+    #[test]
+    fn damaged_pieces_are_noticed(at in any::<prop::sample::Index>(), bit in 0..8u8) {
+        let good = packed(&batch_input(), 1 << 20).unwrap();
+        let mut bytes = good.packed.to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let bad = PackedInput { bytes: good.bytes, packed: bytes.into() };
+        if let Ok(read) = read(&bad, 64) {
+            // A bit of the frame's header that means nothing here.
+            prop_assert_eq!(read, encode_input(&batch_input(), 1 << 20).unwrap().to_vec());
+        }
     }
 
     /// SEQ-INV-11
