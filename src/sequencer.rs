@@ -17,7 +17,7 @@ use ensemble_batch::BatchLimits;
 use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, JwtSecret};
 use ensemble_l1::{FeePolicy, L1Client, RpcConfig, RpcL1Client, SidecarVersion, TxManagerConfig, Wallet};
 use ensemble_messages::SenderRole;
-use ensemble_prover::protocol::FrameLimits;
+use ensemble_prover::{TlsIdentity, protocol::FrameLimits, tls::acceptor};
 use ensemble_store::{Store, StoreLock};
 use ensemble_supervision::{
     Backoff, ChildSpec, ComponentStatus, ExitReason, Handle, LifecycleEvent, Outlet, RestartPolicy,
@@ -596,9 +596,19 @@ fn assemble(
             ProofManager::new(seat, Arc::clone(&manager_config), held.clone(), Arc::clone(&out))
         }));
 
+        let server_keys = &config.prover_server;
+        let tls = match (&server_keys.tls_cert_path, &server_keys.tls_key_path) {
+            (Some(cert), Some(key)) => {
+                let identity = TlsIdentity { cert: cert.clone(), key: key.clone() };
+                Some(acceptor(&identity, server_keys.tls_client_ca_path.as_deref())?)
+            }
+            // The configuration was checked: there is none without the other.
+            (Some(_), None) | (None, Some(_)) | (None, None) => None,
+        };
         let heartbeat = (lease / 4).min(Duration::from_secs(30));
         let server_config = Arc::new(ProverServerConfig {
             listen: SocketAddr::new(config.prover_server.listen_ip, config.prover_server.listen_port),
+            tls,
             token: config.prover_server.auth_token.as_ref().map(|t| t.expose().to_owned()),
             max_sessions: config.prover_server.max_sessions,
             hello_timeout: Duration::from_secs(5),

@@ -849,6 +849,37 @@ async fn an_input_too_large_holds_up_nobody() {
     managing.run.stop().await;
 }
 
+/// SEQ-INV-11: provers of one batch are served from the same bytes, which are gone with the last of them; while as many
+/// bytes as allowed are held, no further batch is handed out.
+#[actix::test]
+async fn inputs_are_shared_and_bounded() {
+    let bed = Bed::new().await;
+    let program_key = ProgramKey(B256::repeat_byte(9));
+    let sp1 = OnChainCheck { prover_type: ProverType::Sp1, verifier: Address::ZERO, program_key };
+    let checks: Vec<Arc<dyn ProofCheck>> = vec![Arc::new(attestation(&bed)), Arc::new(sp1)];
+    let managing = start_with(&bed, "manager-inputs", config(checks)).await;
+    bed.batch().await;
+    let exec = managing.work("a").await;
+    let other = ProverIdentity { prover_type: ProverType::Sp1, ..prover("b") };
+    let request = RequestWork { session: SessionId(2), prover: other };
+    let WorkReply::Work(sp1) = managing.run.handle.call(request).await.unwrap() else { panic!("no work") };
+    assert_eq!(sp1.task, exec.task);
+    assert!(Arc::ptr_eq(&sp1.input, &exec.input));
+    let before = Arc::downgrade(&exec.input);
+    drop((exec, sp1));
+    assert_eq!(before.strong_count(), 0, "nobody else keeps it");
+    managing.run.stop().await;
+
+    let few = ProofManagerConfig { max_inputs_bytes: 1, ..config(vec![Arc::new(attestation(&bed))]) };
+    let managing = start_with(&bed, "manager-inputs", few).await;
+    bed.batch().await;
+    let first = managing.work("a").await;
+    assert_eq!(managing.request("b").await, idle());
+    drop(first);
+    assert_eq!(managing.work("b").await.task.last_batch(), 2);
+    managing.run.stop().await;
+}
+
 /// A batch whose witness is gone is set back like one that failed.
 #[actix::test]
 async fn a_missing_witness_holds_up_nobody() {

@@ -14,12 +14,13 @@ use ensemble_messages::{
     BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput, ProofTask, ProverIdentity,
     ProvingFailed, Register, RequestWork, SessionEnded, SessionId, SubmitProof, SubmitReply, WorkReply,
 };
+use ensemble_prover::ServerStream;
 use ensemble_prover::protocol::{
     CHUNK_BYTES, ClientMessage, JobOffer, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
     ServerMessage, token_matches,
 };
 use ensemble_supervision::{CallError, Outlet};
-use tokio::net::{TcpStream, tcp::OwnedWriteHalf};
+use tokio::{io::WriteHalf, net::TcpStream};
 use tokio_util::codec::FramedRead;
 
 use super::{ProverServerConfig, Route, RouteSession, server::Sessions};
@@ -30,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// How long a prover waits when the ProofManager did not answer.
 const RETRY_MS: u64 = 1_000;
 
-type Writer = FramedWrite<ServerMessage, OwnedWriteHalf, ServerCodec>;
+type Writer = FramedWrite<ServerMessage, WriteHalf<ServerStream>, ServerCodec>;
 
 /// One connected prover.
 pub struct ProverSession {
@@ -79,7 +80,7 @@ impl ProverSession {
     ) -> std::io::Result<actix::Addr<Self>> {
         let peer = socket.peer_addr()?.to_string();
         socket.set_nodelay(true)?;
-        let (read, write) = socket.into_split();
+        let (read, write) = tokio::io::split(ServerStream::new(socket, config.tls.as_ref()));
         Ok(Self::create(|ctx| {
             ctx.add_stream(FramedRead::new(read, ServerCodec::new(config.limits)));
             let writer = FramedWrite::new(write, ServerCodec::new(config.limits), ctx);

@@ -39,6 +39,7 @@ use crate::{
 };
 
 mod fleet;
+mod tls;
 
 const SERVER: &str = "prover_server";
 const TOKEN: &str = "a token of some length";
@@ -74,6 +75,7 @@ fn free_address() -> SocketAddr {
 fn config() -> ProverServerConfig {
     ProverServerConfig {
         listen: free_address(),
+        tls: None,
         token: Some(TOKEN.to_owned()),
         max_sessions: 64,
         hello_timeout: LIMIT,
@@ -178,12 +180,18 @@ impl Serving {
     }
 
     fn client(&self, name: &str) -> Client {
+        self.client_with(name, |_| {})
+    }
+
+    fn client_with(&self, name: &str, change: impl FnOnce(&mut ProverClientConfig)) -> Client {
+        let mut config = client_config(self.address, name);
+        change(&mut config);
         let backend = Signer {
             headers: Arc::clone(&self.headers),
             program: self.bed.services.chain.exec_program_key(),
         };
         let (tx, events) = mpsc::channel(10_000);
-        let client = ProverClient::new(client_config(self.address, name), Box::new(backend))
+        let client = ProverClient::new(config, Box::new(backend))
             .unwrap()
             .on_event(move |event| drop(tx.try_send(event.clone())));
         let (stop, stopped) = oneshot::channel::<()>();

@@ -10,17 +10,22 @@ use ensemble_messages::{ProofTask, SubmitReply};
 use futures::{SinkExt, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::codec::Framed;
+use tokio_util::either::Either;
 
 use super::machine::{Action, Machine};
 use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
 use crate::backend::{BackendError, BackendProof, Cancel, ProverBackend};
 use crate::protocol::{ClientCodec, ClientMessage, FrameLimits, ProtocolError, ServerMessage, decode_input};
+use crate::tls::{connector, explain, server_name};
 
-type Connection = Framed<TcpStream, ClientCodec>;
+type Line = Either<TcpStream, TlsStream<TcpStream>>;
+type Connection = Framed<Line, ClientCodec>;
 type Observer = Box<dyn Fn(&ClientEvent) + Send + Sync>;
 
 /// Stack of the proving thread; execution of a batch recurses.
@@ -45,6 +50,7 @@ impl Drop for Proving {
 pub struct ProverClient {
     config: ProverClientConfig,
     backend: Arc<dyn ProverBackend>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
     observer: Option<Observer>,
 }
 
@@ -62,7 +68,7 @@ impl ProverClient {
     ///
     /// # Errors
     /// [`ProverError::Config`] when a setting cannot work, or the backend makes another kind of proof than the
-    /// configuration says.
+    /// configuration says; [`ProverError::Tls`] when a certificate or key cannot be used.
     pub fn new(config: ProverClientConfig, backend: Box<dyn ProverBackend>) -> Result<Self, ProverError> {
         config.validate()?;
         let backend: Arc<dyn ProverBackend> = Arc::from(backend);
@@ -72,7 +78,15 @@ impl ProverClient {
                 what: format!("`{}`, but the backend makes `{}`", config.prover_type, backend.prover_type()),
             });
         }
-        Ok(Self { config, backend, observer: None })
+        let tls = match &config.tls {
+            None => None,
+            Some(tls) => {
+                let name = server_name(tls, &config.prover_server_endpoint)
+                    .map_err(|what| ProverError::Config { key: "tls_server_name", what })?;
+                Some((connector(tls)?, name))
+            }
+        };
+        Ok(Self { config, backend, tls, observer: None })
     }
 
     /// Has `observer` called for each event, on the client's task: it must not block.
@@ -225,17 +239,14 @@ impl Shell {
         let connected = tokio::select! {
             biased;
             () = shutdown, if !self.stopping => return self.stop(),
-            connected = timeout(patience, TcpStream::connect(&endpoint)) => connected,
+            connected = timeout(patience, line(&endpoint, self.client.tls.as_ref())) => connected,
         };
         match connected {
             Ok(Ok(stream)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY was not set");
-                }
                 self.connection = Some(Framed::new(stream, ClientCodec::new(FrameLimits::default())));
                 self.machine.connected(self.now());
             }
-            Ok(Err(error)) => self.lost(format!("cannot connect to {endpoint}: {error}")),
+            Ok(Err(reason)) => self.lost(reason),
             Err(_) => self.lost(format!("cannot connect to {endpoint}: no answer within {patience:?}")),
         }
     }
@@ -345,6 +356,22 @@ impl Shell {
         if let Some(observer) = &self.client.observer {
             observer(event);
         }
+    }
+}
+
+async fn line(endpoint: &str, tls: Option<&(TlsConnector, ServerName<'static>)>) -> Result<Line, String> {
+    let stream = TcpStream::connect(endpoint)
+        .await
+        .map_err(|error| format!("cannot connect to {endpoint}: {error}"))?;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
+    }
+    match tls {
+        None => Ok(Either::Left(stream)),
+        Some((connector, name)) => match connector.connect(name.clone(), stream).await {
+            Ok(stream) => Ok(Either::Right(stream)),
+            Err(error) => Err(explain(endpoint, &error)),
+        },
     }
 }
 

@@ -229,6 +229,11 @@ impl Decoder for ServerCodec {
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<ClientMessage>, ProtocolError> {
         if !self.greeted {
+            // A handshake record (RFC 8446 5.1); as the length of a frame it would be too large.
+            if src.starts_with(&[0x16, 0x03]) {
+                let remedy = "set prover_server.tls_cert_path, or no prover_client.tls_ca_path";
+                return Err(ProtocolError::Tls { remedy });
+            }
             let Some(payload) = take_payload(src, self.limits.hello_max, peek_magic)? else {
                 return Ok(None);
             };
@@ -340,6 +345,10 @@ impl Decoder for ClientCodec {
     type Error = ProtocolError;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<ServerMessage>, ProtocolError> {
+        // An alert record: what a TLS server says to a client without TLS.
+        if !self.greeted && src.starts_with(&[0x15, 0x03]) {
+            return Err(ProtocolError::Tls { remedy: "set prover_client.tls_ca_path" });
+        }
         let max = if self.greeted { self.limits.server_max } else { self.limits.hello_max };
         let Some(payload) = take_payload(src, max, |_| Ok(()))? else {
             return Ok(None);

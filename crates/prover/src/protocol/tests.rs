@@ -245,6 +245,24 @@ fn peers_of_other_protocols_are_recognised_early() {
     assert!(matches!(error, ProtocolError::FrameTooLarge { max: 1024, .. }), "{error}");
 }
 
+/// One side speaks TLS and the other does not: the first record says so, and what to set.
+#[test]
+fn tls_on_one_side_only_is_recognised() {
+    let mut hello = BytesMut::from(&hex!("16030100f8 010000f4 0303")[..]);
+    let error = ServerCodec::default().decode(&mut hello).unwrap_err();
+    assert!(
+        matches!(error, ProtocolError::Tls { .. }) && error.to_string().contains("tls_cert_path"),
+        "{error}"
+    );
+    assert!(error.refusal().is_some());
+    let mut alert = BytesMut::from(&hex!("15030300 02 0232")[..]);
+    let error = ClientCodec::default().decode(&mut alert).unwrap_err();
+    assert!(
+        matches!(error, ProtocolError::Tls { .. }) && error.to_string().contains("tls_ca_path"),
+        "{error}"
+    );
+}
+
 /// SEQ-INV-11: nobody sends more than the limit of the present place, and nothing is allocated for a length that
 /// was only announced.
 #[test]
