@@ -265,6 +265,12 @@ impl InputReader {
                 });
             }
             let full = made.len() == STEP;
+            let (len, needed) = (self.input.len(), self.input.len() + made.len());
+            if needed > self.input.capacity() {
+                // By doubling, as far as bytes have come, but never beyond what was announced.
+                let most = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+                self.input.reserve_exact((2 * len).clamp(needed, most) - len);
+            }
             self.input.extend_from_slice(made);
             // A full step may have left something in the decoder.
             if from.pos == piece.len() && !full {

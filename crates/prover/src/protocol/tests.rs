@@ -377,7 +377,9 @@ fn inputs_are_packed_and_read_in_pieces() {
         let whole = encode_input(&input, 1 << 22).unwrap();
         assert_eq!(packed.bytes, whole.len() as u64);
         for piece in [1_000, 65_536, CHUNK_BYTES] {
-            assert_eq!(read(&packed, piece).unwrap(), whole.to_vec(), "{piece}");
+            let came = read(&packed, piece).unwrap();
+            assert_eq!(came, whole.to_vec(), "{piece}");
+            assert_eq!(came.capacity(), came.len(), "not a byte more than announced is held");
         }
         assert_eq!(decode_input(&read(&packed, CHUNK_BYTES).unwrap()).unwrap(), input);
     }
