@@ -10,13 +10,14 @@ use ensemble_actors::{
     Clock, Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
     L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER,
     ProofManager, ProofManagerConfig, ProofManagerOutlets, ProofSender, ProofSenderConfig,
-    ProofSenderOutlets, ProverServer, ProverServerConfig, SenderKey, Services, SystemClock, WitnessSource,
+    ProofSenderOutlets, ProverServer, ProverServerConfig, RetryPolicy, SenderKey, Services, SystemClock,
+    WitnessSource,
 };
 use ensemble_batch::BatchLimits;
 use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, JwtSecret};
 use ensemble_l1::{FeePolicy, L1Client, RpcConfig, RpcL1Client, SidecarVersion, TxManagerConfig, Wallet};
 use ensemble_messages::SenderRole;
-use ensemble_prover::protocol::FrameLimits;
+use ensemble_prover::{TlsIdentity, protocol::FrameLimits, tls::acceptor};
 use ensemble_store::{Store, StoreLock};
 use ensemble_supervision::{
     Backoff, ChildSpec, ComponentStatus, ExitReason, Handle, LifecycleEvent, Outlet, RestartPolicy,
@@ -33,8 +34,10 @@ use crate::{
 
 /// Largest answer of the execution client: a witness of a full block.
 const ENGINE_ANSWER_BYTES: u32 = 256 << 20;
-/// Largest input of a prover.
-const PROVER_INPUT_BYTES: usize = 256 << 20;
+/// Largest input of a prover, before compression.
+const PROVER_INPUT_BYTES: usize = 1 << 30;
+/// Compressed inputs that are in memory while provers fetch them.
+const PROVER_INPUTS_BYTES: usize = 512 << 20;
 /// Failures of a component within [`RESTART_WINDOW`] after which the process ends.
 const MAX_RESTARTS: u32 = 10;
 /// See [`SequencerBuilder::hang_timeout`].
@@ -579,6 +582,12 @@ fn assemble(
             idle_retry: millis(500),
             max_bad_proofs: 3,
             quarantine: Duration::from_secs(600),
+            retry: RetryPolicy {
+                budget: config.prover_server.max_failures,
+                degraded_wait: millis(config.prover_server.degraded_retry_ms),
+                ..RetryPolicy::default()
+            },
+            max_inputs_bytes: PROVER_INPUTS_BYTES,
             max_input_bytes: PROVER_INPUT_BYTES,
         });
         let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone() });
@@ -587,9 +596,19 @@ fn assemble(
             ProofManager::new(seat, Arc::clone(&manager_config), held.clone(), Arc::clone(&out))
         }));
 
+        let server_keys = &config.prover_server;
+        let tls = match (&server_keys.tls_cert_path, &server_keys.tls_key_path) {
+            (Some(cert), Some(key)) => {
+                let identity = TlsIdentity { cert: cert.clone(), key: key.clone() };
+                Some(acceptor(&identity, server_keys.tls_client_ca_path.as_deref())?)
+            }
+            // The configuration was checked: there is none without the other.
+            (Some(_), None) | (None, Some(_)) | (None, None) => None,
+        };
         let heartbeat = (lease / 4).min(Duration::from_secs(30));
         let server_config = Arc::new(ProverServerConfig {
             listen: SocketAddr::new(config.prover_server.listen_ip, config.prover_server.listen_port),
+            tls,
             token: config.prover_server.auth_token.as_ref().map(|t| t.expose().to_owned()),
             max_sessions: config.prover_server.max_sessions,
             hello_timeout: Duration::from_secs(5),
@@ -597,7 +616,6 @@ fn assemble(
             heartbeat,
             limits: FrameLimits {
                 client_max: usize::try_from(config.prover_server.max_frame_bytes).unwrap_or(usize::MAX),
-                server_max: PROVER_INPUT_BYTES,
                 ..FrameLimits::default()
             },
         });

@@ -8,7 +8,7 @@ use common::{ATTESTER, Prover, USER, World, run, until};
 use ensemble::messages::{ProofRejection, ProverType, SubmitReply};
 use ensemble_batch::{BatchInput, ProgramKey};
 use ensemble_prover::{
-    BackendError, BackendProof, ClientEvent, ExecBackend, ProverBackend,
+    BackendError, BackendProof, Cancel, ClientEvent, ExecBackend, ProverBackend,
     attestation::{AttestationDomain, AttestationKey, sign},
 };
 
@@ -27,8 +27,8 @@ impl ProverBackend for Liar {
         ProverType::Exec
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
-        let mut made = self.honest.prove(input)?;
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        let mut made = self.honest.prove(input, cancel)?;
         (self.lie)(&mut made);
         let key = AttestationKey::from_hex(ATTESTER.private_key).unwrap();
         made.proof = sign(&key, &self.domain, made.program_key, &made.public_values).to_vec().into();

@@ -12,7 +12,7 @@ use ensemble::{
 use ensemble_batch::{BatchInput, ProgramKey};
 use ensemble_contracts::{VerifierKind, bytecode, calls, returns, verifiers};
 use ensemble_l1::BlockTag;
-use ensemble_prover::{BackendError, BackendProof, ClientEvent, ExecBackend, ProverBackend};
+use ensemble_prover::{BackendError, BackendProof, Cancel, ClientEvent, ExecBackend, ProverBackend};
 
 const SP1_PROGRAM: ProgramKey = ProgramKey(B256::with_last_byte(0x51));
 
@@ -27,8 +27,8 @@ impl ProverBackend for ClaimsSp1 {
         ProverType::Sp1
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
-        let made = self.honest.prove(input)?;
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        let made = self.honest.prove(input, cancel)?;
         Ok(BackendProof { program_key: SP1_PROGRAM, proof: self.proof.clone(), ..made })
     }
 }

@@ -107,6 +107,9 @@ pub enum ActorError {
         /// Height of the store.
         store: u64,
     },
+    /// A batch that has to be proven lacks the witness of one of its blocks.
+    #[error("the execution witness of block {0} is missing in the store")]
+    MissingWitness(u64),
     /// A block that the client lacks is not in the store either.
     #[error("block {0} is missing in the store")]
     MissingBlock(u64),
@@ -242,9 +245,10 @@ impl Classify for ActorError {
             Self::PayloadMismatch { .. } | Self::Transaction { .. } | Self::Blobs(_) | Self::Signing(_) => {
                 Severity::Recoverable
             }
-            Self::BlockRefused { .. } | Self::ClientDiverged { .. } | Self::MissingBlock(_) => {
-                Severity::NeedsReset
-            }
+            Self::BlockRefused { .. }
+            | Self::ClientDiverged { .. }
+            | Self::MissingBlock(_)
+            | Self::MissingWitness(_) => Severity::NeedsReset,
             // These need an operator, but a restart of the process would change nothing: the component stays
             // degraded and says why at every try.
             Self::BadDeposit { .. }

@@ -20,6 +20,7 @@ pub const FAIL_POINTS: &[&str] = &[
     "l1_sender.broadcast.before",
     "l1_sender.broadcast.after",
     "l1_sender.send.ack",
+    "proof_manager.failure.ack",
     "proof_manager.lease.ack",
     "proof_manager.proof.ack",
     "prover_session.proof.ack",

@@ -35,7 +35,7 @@ pub use l1_sender::{L1Sender, L1SenderConfig, L1SenderOutlets, SenderKey};
 pub use l1_watcher::{Confirmations, L1Watcher, L1WatcherConfig, L1WatcherOutlets};
 pub use proof_manager::{
     AttestationCheck, OnChainCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
-    ProofPolicy, ProofSlot,
+    ProofPolicy, ProofSlot, RetryPolicy,
 };
 pub use proof_sender::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
 pub use prover_server::{

@@ -1,6 +1,6 @@
 //! Messages between prover sessions and ProofManager, and what they carry.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use actix::Message;
 use alloy_primitives::Bytes;
@@ -118,17 +118,60 @@ pub struct RequestWork {
     pub prover: ProverIdentity,
 }
 
-/// A batch to prove, leased for a while.
+/// What is to be proven. Goes over the wire by the order of its variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ProofTask {
+    /// One batch.
+    Batch {
+        /// Its number.
+        number: u64,
+    },
+}
+
+impl ProofTask {
+    /// The last batch that the proof is about.
+    #[must_use]
+    pub fn last_batch(self) -> u64 {
+        match self {
+            Self::Batch { number } => number,
+        }
+    }
+}
+
+impl std::fmt::Display for ProofTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Batch { number } => write!(f, "batch {number}"),
+        }
+    }
+}
+
+/// A job: something to prove, leased for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
-    /// The lease; goes back with the proof.
+    /// The lease, which names the job in all that follows.
     pub lease: LeaseId,
-    /// Batch to prove.
-    pub batch_number: u64,
+    /// What to prove.
+    pub task: ProofTask,
     /// Milliseconds after which the batch is given to somebody else unless a [`Heartbeat`] comes.
     pub lease_ms: u64,
-    /// `bincode` of [`ensemble_batch::BatchInput`].
-    pub input: Bytes,
+    /// What the program needs. Shared: all provers of a batch are sent the same bytes.
+    pub input: Arc<PackedInput>,
+}
+
+/// `bincode` of [`ensemble_batch::BatchInput`], compressed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedInput {
+    /// Bytes before compression.
+    pub bytes: u64,
+    /// One zstd frame.
+    pub packed: Bytes,
+}
+
+impl std::fmt::Debug for PackedInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackedInput").field("bytes", &self.bytes).field("packed", &self.packed.len()).finish()
+    }
 }
 
 /// Answer to [`RequestWork`].
@@ -150,15 +193,41 @@ pub enum WorkReply {
 
 /// A prover is still at work on its lease.
 ///
-/// Producer: ProverSession. Consumer: ProofManager. Delivery: acknowledged; `false` when the lease is not (or no
-/// longer) this session's, so the work is in vain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
-#[rtype(result = "bool")]
+/// Producer: ProverSession. Consumer: ProofManager. Delivery: acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "LeaseState")]
 pub struct Heartbeat {
     /// The session.
     pub session: SessionId,
+    /// Who it is.
+    pub prover: ProverIdentity,
     /// The lease.
     pub lease: LeaseId,
+    /// What it was given for.
+    pub task: ProofTask,
+}
+
+/// Answer to [`Heartbeat`]. Goes over the wire by the order of its variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LeaseState {
+    /// The lease goes on.
+    Alive,
+    /// Somebody else may have the job by now; a proof is still taken, whoever is first.
+    Lost,
+    /// No such proof is wanted any more, as another prover has finished it: the work is in vain.
+    Done,
+}
+
+/// A prover's session is over.
+///
+/// Producer: ProverSession. Consumer: ProofManager. Delivery: a hint; without it the lease runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct SessionEnded {
+    /// The session.
+    pub session: SessionId,
+    /// It said goodbye: whatever it was at will not be finished.
+    pub goodbye: bool,
 }
 
 /// A prover hands in a proof.
@@ -176,6 +245,43 @@ pub struct SubmitProof {
     pub lease: LeaseId,
     /// The proof.
     pub proof: BatchProof,
+}
+
+/// Why a prover gives a job back without a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The program refused the input: another try of this prover gives the same.
+    Refused,
+    /// The prover itself failed: another try, or another prover, may do better.
+    Failed,
+}
+
+impl std::fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "the program refused the input",
+            Self::Failed => "the prover failed",
+        })
+    }
+}
+
+/// A prover has no proof to hand in for its lease, and says why.
+///
+/// Producer: ProverSession. Consumer: ProofManager. Delivery: acknowledged after the lease is ended and the failure is
+/// stored; `false` when it could not be stored, so that it has to be told again. Telling twice counts once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "bool")]
+pub struct ProvingFailed {
+    /// The session.
+    pub session: SessionId,
+    /// Who it is.
+    pub prover: ProverIdentity,
+    /// The lease that ends.
+    pub lease: LeaseId,
+    /// What failed.
+    pub kind: FailureKind,
+    /// The prover's words, bounded by the protocol.
+    pub reason: String,
 }
 
 /// Why a proof was refused.

@@ -153,9 +153,10 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
             )));
         }
     };
+    let tls = prover_tls(client)?;
     // The first proof would wait some seconds for the trusted setup.
     let warm = tokio::task::spawn_blocking(ensemble_l1::blobs::warm_up);
-    // Leases go by name: provers that were given none must not take each other's work.
+    // Quarantine goes by name: provers that were given none must not share it.
     let unnamed = config.client.name == ProverClientConfig::default().name;
     let name =
         if unnamed { format!("prover-{:08x}", rand::random::<u32>()) } else { config.client.name.clone() };
@@ -165,6 +166,7 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
             proving_time_ms: config.client.proving_time_ms,
             prover_type: config.client.backend,
             name,
+            tls,
             token: config.client.token.as_ref().map(|t| t.expose().to_owned()),
             ..ProverClientConfig::default()
         },
@@ -175,6 +177,32 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
     warm.abort();
     tracing::info!(?report, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `[prover_client]` says of TLS.
+#[cfg(feature = "prover")]
+fn prover_tls(
+    client: &crate::config::ProverClientConfig,
+) -> Result<Option<ensemble_prover::ClientTls>, CliError> {
+    use ensemble_prover::{ClientTls, TlsIdentity};
+
+    let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
+    let identity = match (&client.tls_cert_path, &client.tls_key_path) {
+        (Some(cert), Some(key)) => Some(TlsIdentity { cert: cert.clone(), key: key.clone() }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return usage("prover_client.tls_cert_path and tls_key_path need each other: set both or none");
+        }
+    };
+    match (&client.tls_ca_path, identity) {
+        (Some(ca), identity) => {
+            Ok(Some(ClientTls { ca: ca.clone(), identity, server_name: client.tls_server_name.clone() }))
+        }
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            usage("prover_client.tls_cert_path needs tls_ca_path: the CA of the prover server")
+        }
+    }
 }
 
 /// `ensemble prover`, in a build without it.

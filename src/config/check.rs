@@ -369,6 +369,20 @@ impl Config {
                 "give one of them another port".to_owned(),
             ));
         }
+        let missing = match (&server.tls_cert_path, &server.tls_key_path, &server.tls_client_ca_path) {
+            (Some(_), None, _) => Some(("tls_cert_path", "tls_key_path")),
+            (None, Some(_), _) => Some(("tls_key_path", "tls_cert_path")),
+            (None, None, Some(_)) => Some(("tls_client_ca_path", "tls_cert_path and tls_key_path")),
+            (Some(_), Some(_), _) | (None, None, None) => None,
+        };
+        if let Some((name, other)) = missing {
+            problems.push(self.problem(
+                "prover_server",
+                name,
+                format!("has no {other} with it"),
+                format!("set {other}, or remove the line: TLS needs certificate and key"),
+            ));
+        }
         problems
     }
 
@@ -455,9 +469,19 @@ impl Config {
     pub(super) fn risks(&self) -> Vec<String> {
         let mut risks = Vec::new();
         let server = &self.prover_server;
-        if !server.listen_ip.is_loopback() && server.auth_token.is_none() && !server.dev_mode {
+        if !server.listen_ip.is_loopback()
+            && server.auth_token.is_none()
+            && server.tls_client_ca_path.is_none()
+            && !server.dev_mode
+        {
             risks.push(format!(
                 "prover_server.listen_ip = {} without prover_server.auth_token: whoever reaches the port gets work",
+                server.listen_ip
+            ));
+        }
+        if !server.listen_ip.is_loopback() && server.tls_cert_path.is_none() && server.auth_token.is_some() {
+            risks.push(format!(
+                "prover_server.listen_ip = {} without prover_server.tls_cert_path: the token goes over the wire in clear",
                 server.listen_ip
             ));
         }

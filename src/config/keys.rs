@@ -194,8 +194,19 @@ section! {
     dev_interval_ms: u64 = 5_000, like "5000", range [100, 3_600_000, "each verification is an L1 transaction"];
     /// Text that prover clients must know. Without it, whoever reaches the port gets work.
     auth_token: Option<Secret> = None, like "a long random text", alias ["token"];
+    /// Certificate of the prover server (PEM, the chain after it). With it and `tls_key_path`, only TLS is spoken.
+    tls_cert_path: Option<PathBuf> = None, like "./tls/server.pem";
+    /// Its private key (PEM).
+    tls_key_path: Option<PathBuf> = None, like "./tls/server.key";
+    /// Certificate of the CA (PEM) that prover clients' certificates must be signed by. Without it, they need none.
+    tls_client_ca_path: Option<PathBuf> = None, like "./tls/ca.pem";
     /// Milliseconds until a batch whose prover is silent goes to another one.
     lease_ms: u64 = 600_000, like "600000", range [1_000, 86_400_000, "a prover needs time between two heartbeats"];
+    /// Failed tries to prove a batch after which it is degraded: `ensemble status` shows it, and it is tried every
+    /// `degraded_retry_ms` only.
+    max_failures: u32 = 5, like "5", range [1, 1_000, "a batch is tried at least once"];
+    /// Milliseconds between two tries of a batch that used up `max_failures`.
+    degraded_retry_ms: u64 = 600_000, like "600000", range [1_000, 86_400_000, "it is not given up"];
     /// Most prover clients connected at once.
     max_sessions: usize = 64, like "64", range [1, 10_000, "each session takes memory"];
     /// Most bytes in one message of a prover client.
@@ -284,6 +295,14 @@ section! {
     backend: ProverType = ProverType::Exec, like "exec";
     /// Token that the prover server asks for (`prover_server.auth_token`).
     token: Option<Secret> = None, like "a long random text", alias ["auth_token"];
+    /// Certificate of the CA (PEM) that the prover server's is signed by. With it, TLS is spoken.
+    tls_ca_path: Option<PathBuf> = None, like "./tls/ca.pem";
+    /// Certificate of this client (PEM, the chain after it), when the server asks for one.
+    tls_cert_path: Option<PathBuf> = None, like "./tls/prover.pem";
+    /// Its private key (PEM).
+    tls_key_path: Option<PathBuf> = None, like "./tls/prover.key";
+    /// Name in the server's certificate, when it is not the endpoint's host.
+    tls_server_name: Option<String> = None, like "sequencer.internal";
     /// `exec`: private key that signs attestations. Its account is one of `deployer.exec_attestation_addresses`.
     attestation_private_key: Option<PrivateKey> = None,
         like "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba", needed [Prover];
@@ -293,7 +312,7 @@ section! {
     attestation_verifier: Option<Address> = None, like "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
         alias ["exec_contract_verifier"], needed [Prover];
     /// Executable that makes the proofs of that kind, in place of a backend of ours. It is started for each batch with two
-    /// paths, of the input and of the result; see docs/verifiers.md.
+    /// paths, of the input and of the result; see docs/proving.md.
     command: Option<PathBuf> = None, like "./prove.sh";
     /// Arguments of the executable before the two paths, separated by commas.
     command_args: Vec<String> = Vec::new(), like "--quiet";

@@ -303,6 +303,13 @@ fn every_key_is_read_from_every_layer() {
             if key.name == "exec_threshold" {
                 setup = setup.env("DEPLOYER_EXEC_ATTESTATION_ADDRESSES", &ADDRESS_0.to_string());
             }
+            if key.section == "prover_server" && key.name.starts_with("tls_") {
+                for other in ["PROVER_SERVER_TLS_CERT_PATH", "PROVER_SERVER_TLS_KEY_PATH"] {
+                    if other != variable {
+                        setup = setup.env(other, "./other.pem");
+                    }
+                }
+            }
             let (shown, source) = if std::ptr::eq(schema, &SEQUENCER) {
                 let config =
                     setup.load().unwrap_or_else(|errors| panic!("{path} from layer {index}: {errors}"));
@@ -625,6 +632,9 @@ fn values_that_contradict_each_other_are_refused() {
             "[proposer]\nmax_deposits_per_block = 9\n[committer]\nmax_batch_deposits = 8".to_owned(),
             "8 is below proposer.max_deposits_per_block, which is 9",
         ),
+        ("[prover_server]\ntls_cert_path = \"a\"".to_owned(), "has no tls_key_path"),
+        ("[prover_server]\ntls_key_path = \"a\"".to_owned(), "has no tls_cert_path"),
+        ("[prover_server]\ntls_client_ca_path = \"a\"".to_owned(), "has no tls_cert_path and tls_key_path"),
         ("[proposer]\ninterval_ms = 999".to_owned(), "block timestamps are whole seconds and must grow"),
     ] {
         let (text, remedy) = Setup::toml(&toml).problem();
@@ -802,7 +812,8 @@ fn risks_are_warnings() {
         .set("prover_server.auth_token", "hunter2");
     let config = setup.load().unwrap();
     let warnings = config.warnings().join("\n");
-    assert_eq!(config.warnings().len(), 4, "{warnings}");
+    assert_eq!(config.warnings().len(), 5, "{warnings}");
+    assert!(warnings.contains("without prover_server.tls_cert_path"), "{warnings}");
     assert!(warnings.contains("did you mean COMMITTER_COMMIT_TIME_MS?"), "{warnings}");
     assert!(warnings.contains("use the variable PROVER_SERVER_AUTH_TOKEN"), "{warnings}");
     assert!(!warnings.contains("hunter2"), "SEQ-INV-12: {warnings}");

@@ -38,6 +38,9 @@ pub enum StartError {
     /// The block producer's settings are wrong.
     #[error(transparent)]
     Producer(#[from] ensemble_actors::BlockProducerConfigError),
+    /// TLS for provers cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] ensemble_prover::TlsError),
     /// L1 answered with an error that waiting does not cure.
     #[error("L1: {0}")]
     L1(#[from] L1Error),
@@ -148,6 +151,7 @@ impl Classify for StartError {
             Self::L1(error) => error.severity(),
             Self::Engine(error) => error.severity(),
             Self::Store(error) => error.severity(),
+            Self::Tls(error) => error.severity(),
             Self::Config(_)
             | Self::Producer(_)
             | Self::Jwt(_)

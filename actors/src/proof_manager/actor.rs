@@ -6,13 +6,17 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, MessageResult, WrapFuture,
 };
 use ensemble_messages::{
-    BatchCommitted, BatchVerified, Heartbeat, ProofReady, ProofRejection, Register, RequestWork, SubmitProof,
-    SubmitReply, WorkReply,
+    BatchCommitted, BatchVerified, Heartbeat, LeaseId, LeaseState, ProofReady, ProofRejection, ProvingFailed,
+    Register, RequestWork, SessionEnded, SubmitProof, SubmitReply, WorkReply,
 };
 use ensemble_supervision::{Component, Seat, supervised};
 
-use super::{ProofManagerConfig, assignment::Reputation, work::Desk};
-use crate::{Services, fail_point::hit_ack, fanout::Fanout, stepper::Step};
+use super::{
+    ProofManagerConfig,
+    assignment::{Holders, Reputation},
+    work::Desk,
+};
+use crate::{ActorError, Services, fail_point::hit_ack, fanout::Fanout, stepper::Step};
 
 /// How often the next finished batch is announced again, in case a hint was lost.
 const REMIND: Duration = Duration::from_secs(2);
@@ -33,6 +37,7 @@ pub struct ProofManager {
     desk: Desk,
     out: Arc<ProofManagerOutlets>,
     reputation: Reputation,
+    holders: Holders,
 }
 
 impl ProofManager {
@@ -44,7 +49,13 @@ impl ProofManager {
         services: Services,
         outlets: Arc<ProofManagerOutlets>,
     ) -> Self {
-        Self { seat, desk: Desk::new(config, services), out: outlets, reputation: Reputation::default() }
+        Self {
+            seat,
+            desk: Desk::new(config, services),
+            out: outlets,
+            reputation: Reputation::default(),
+            holders: Holders::default(),
+        }
     }
 
     fn quarantined(&mut self, prover: &str) -> bool {
@@ -52,6 +63,21 @@ impl ProofManager {
         let quarantine = u64::try_from(config.quarantine.as_millis()).unwrap_or(u64::MAX);
         let now = self.desk.now_ms();
         self.reputation.quarantined(prover, config.max_bad_proofs, quarantine, now)
+    }
+
+    /// Shows whether any batch is degraded.
+    fn judge(&self, ctx: &mut Context<Self>) {
+        let desk = self.desk.clone();
+        let look = async move { desk.trouble().await };
+        ctx.wait(look.into_actor(self).map(|trouble, actor, _| actor.show(trouble)));
+    }
+
+    fn show(&self, trouble: Result<Option<String>, ActorError>) {
+        match trouble {
+            Ok(None) => self.seat.healthy(),
+            Ok(Some(trouble)) => self.seat.degraded(trouble),
+            Err(error) => self.seat.degraded(error.to_string()),
+        }
     }
 
     // `wait`, here and for every use of the store below: while an atomic response is under way nothing else of this
@@ -96,17 +122,15 @@ impl Handler<Step> for ProofManager {
     fn handle(&mut self, _: Step, ctx: &mut Self::Context) {
         self.seat.enter("Step");
         let desk = self.desk.clone();
-        let look = async move { desk.next_ready().await };
+        let look = async move { Ok((desk.next_ready().await?, desk.trouble().await?)) };
         ctx.wait(look.into_actor(self).map(|found, actor, ctx| {
-            match found {
-                Ok(ready) => {
-                    actor.seat.healthy();
-                    if let Some(ready) = ready {
-                        actor.out.proof_ready.send(&ready);
-                    }
+            let trouble = found.map(|(ready, trouble)| {
+                if let Some(ready) = ready {
+                    actor.out.proof_ready.send(&ready);
                 }
-                Err(error) => actor.seat.degraded(error.to_string()),
-            }
+                trouble
+            });
+            actor.show(trouble);
             ctx.notify_later(Step, REMIND);
         }));
     }
@@ -155,41 +179,131 @@ impl Handler<RequestWork> for ProofManager {
     fn handle(&mut self, message: RequestWork, _: &mut Self::Context) -> Self::Result {
         self.seat.enter("RequestWork");
         let refused = self.quarantined(&message.prover.name);
+        let rests = self.reputation.rests(&message.prover.name, &self.desk.config.retry, self.desk.now_ms());
         let idle = u64::try_from(self.desk.config.idle_retry.as_millis()).unwrap_or(u64::MAX);
-        let desk = self.desk.clone();
+        let (desk, holders) = (self.desk.clone(), self.holders.clone());
+        let session = message.session;
         let work = async move {
             if refused {
-                return Ok(WorkReply::Refused { reason: ProofRejection::Quarantined.to_string() });
+                let reason = ProofRejection::Quarantined.to_string();
+                return Ok((WorkReply::Refused { reason }, Vec::new()));
             }
-            let work = desk.assign(message.prover.prover_type, &message.prover.name).await?;
-            Ok(work.map_or(WorkReply::Idle { retry_after_ms: idle }, WorkReply::Work))
+            if let Some(left) = rests {
+                return Ok((WorkReply::Idle { retry_after_ms: left.max(idle) }, Vec::new()));
+            }
+            let prover = &message.prover;
+            let work = desk.assign(prover.prover_type, &prover.name, session, &holders).await?;
+            Ok(match work {
+                Some((work, live)) => (WorkReply::Work(work), live),
+                None => (WorkReply::Idle { retry_after_ms: idle }, Vec::new()),
+            })
         };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
-            |result: Result<WorkReply, crate::ActorError>, actor, _| {
+            move |result: Result<(WorkReply, Vec<LeaseId>), ActorError>, actor, ctx| {
                 hit_ack("proof_manager.lease.ack");
-                result.unwrap_or_else(|error| {
-                    actor.seat.degraded(error.to_string());
-                    WorkReply::Idle { retry_after_ms: RETRY_MS }
-                })
+                match result {
+                    Ok((reply, live)) => {
+                        match &reply {
+                            WorkReply::Work(work) => actor.holders.given(work.lease, session, &live),
+                            // Perhaps as batches were set back.
+                            WorkReply::Idle { .. } => actor.judge(ctx),
+                            WorkReply::Refused { .. } => {}
+                        }
+                        reply
+                    }
+                    Err(error) => {
+                        actor.seat.degraded(error.to_string());
+                        WorkReply::Idle { retry_after_ms: RETRY_MS }
+                    }
+                }
             },
         )))
     }
 }
 
 impl Handler<Heartbeat> for ProofManager {
-    type Result = AtomicResponse<Self, bool>;
+    type Result = AtomicResponse<Self, LeaseState>;
 
     fn handle(&mut self, message: Heartbeat, _: &mut Self::Context) -> Self::Result {
         self.seat.enter("Heartbeat");
         let desk = self.desk.clone();
-        let work = async move { desk.prolong(message.lease).await };
-        AtomicResponse::new(Box::pin(work.into_actor(self).map(|result, actor, _| {
-            // When the store cannot be asked the prover goes on: its proof is looked at anyway.
-            result.unwrap_or_else(|error| {
-                actor.seat.degraded(error.to_string());
-                true
-            })
+        let (lease, session) = (message.lease, message.session);
+        let work = async move { desk.prolong(&message).await };
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(move |result, actor: &mut Self, _| {
+            match result {
+                Ok(state) => {
+                    match state {
+                        LeaseState::Alive => actor.holders.heard(lease, session),
+                        LeaseState::Lost | LeaseState::Done => actor.holders.over(lease),
+                    }
+                    state
+                }
+                // When the store cannot be asked the prover goes on: its proof is looked at anyway.
+                Err(error) => {
+                    actor.seat.degraded(error.to_string());
+                    LeaseState::Alive
+                }
+            }
         })))
+    }
+}
+
+impl Handler<SessionEnded> for ProofManager {
+    type Result = ();
+
+    fn handle(&mut self, SessionEnded { session, goodbye }: SessionEnded, ctx: &mut Self::Context) {
+        self.seat.enter("SessionEnded");
+        let held = self.holders.ended(session);
+        if !goodbye || held.is_empty() {
+            return;
+        }
+        // It will not come back for them.
+        let desk = self.desk.clone();
+        let free = async move {
+            for lease in held {
+                desk.services.store.remove_lease(lease).await?;
+            }
+            Ok::<(), ActorError>(())
+        };
+        ctx.wait(free.into_actor(self).map(|freed, actor, _| {
+            if let Err(error) = freed {
+                actor.seat.degraded(error.to_string());
+            }
+        }));
+    }
+}
+
+impl Handler<ProvingFailed> for ProofManager {
+    type Result = AtomicResponse<Self, bool>;
+
+    fn handle(&mut self, message: ProvingFailed, _: &mut Self::Context) -> Self::Result {
+        self.seat.enter("ProvingFailed");
+        let desk = self.desk.clone();
+        let ProvingFailed { session: _, prover, lease, kind, reason } = message;
+        let work = async move {
+            let counted = desk.failed(lease, &prover.name, kind, &reason).await;
+            (prover.name, counted)
+        };
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(
+            move |(name, counted), actor: &mut Self, ctx| {
+                hit_ack("proof_manager.failure.ack");
+                match counted {
+                    Ok(true) => {
+                        actor.holders.over(lease);
+                        let now = actor.desk.now_ms();
+                        actor.reputation.failed(&name, now);
+                        actor.judge(ctx);
+                        true
+                    }
+                    // It was told before.
+                    Ok(false) => true,
+                    Err(error) => {
+                        actor.seat.degraded(error.to_string());
+                        false
+                    }
+                }
+            },
+        )))
     }
 }
 
@@ -227,6 +341,9 @@ impl Handler<SubmitProof> for ProofManager {
                         SubmitReply::Rejected(why)
                     }
                     Ok(reply) => {
+                        if reply == SubmitReply::Accepted {
+                            actor.reputation.proved(&name);
+                        }
                         actor.announce(number, ctx);
                         reply
                     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ProofCheck, ProofPolicy};
+use super::{ProofCheck, ProofPolicy, RetryPolicy};
 
 /// Settings of the ProofManager.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct ProofManagerConfig {
     pub max_bad_proofs: u32,
     /// How long the quarantine lasts.
     pub quarantine: Duration,
-    /// Largest input that is sent to a prover, in bytes.
+    /// How often and when a batch is tried again.
+    pub retry: RetryPolicy,
+    /// Bytes of compressed inputs that provers are fetching at which no further batch is handed out.
+    pub max_inputs_bytes: usize,
+    /// Largest input that is sent to a prover, in bytes before compression.
     pub max_input_bytes: usize,
 }

@@ -1,7 +1,8 @@
 //! ProofManager: hands batches to provers and takes their proofs.
 //!
 //! Every batch needs the proofs that the contract's policy asks for. A batch is leased to one prover at a time; a lease that runs
-//! out gives it to the next. A proof is checked against the batch's public values and stored before it is
+//! out gives it to the next, and so does a prover that says it failed, within a retry budget: a batch that uses it up
+//! is degraded, which the operator is told, and never stands in the way of others. A proof is checked against the batch's public values and stored before it is
 //! acknowledged (SEQ-INV-6); a prover that hands in bad proofs is put in quarantine.
 
 mod actor;
@@ -9,6 +10,7 @@ mod assignment;
 mod check;
 mod config;
 mod policy;
+mod retry;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -17,3 +19,4 @@ pub use actor::{ProofManager, ProofManagerOutlets};
 pub use check::{AttestationCheck, OnChainCheck, ProofCheck};
 pub use config::ProofManagerConfig;
 pub use policy::{ProofPolicy, ProofSlot};
+pub use retry::RetryPolicy;

@@ -12,24 +12,25 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, Bytes};
-use ensemble_batch::{ProgramKey, PublicValues};
+use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ensemble_l1::L1Error;
 use ensemble_messages::{
-    BatchCommitted, BatchProof, BatchVerified, Heartbeat, LeaseId, ProofReady, ProofRejection,
-    ProverIdentity, ProverType, Register, RequestWork, SessionId, SubmitProof, SubmitReply, Work, WorkReply,
+    BatchCommitted, BatchProof, BatchVerified, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput,
+    ProofReady, ProofRejection, ProofTask, ProverIdentity, ProverType, ProvingFailed, Register, RequestWork,
+    SessionEnded, SessionId, SubmitProof, SubmitReply, Work, WorkReply,
 };
 use ensemble_prover::{
     attestation::{self, AttestationDomain, AttestationKey},
-    protocol::decode_input,
+    protocol::{InputReader, decode_input},
 };
-use ensemble_store::BatchRecord;
-use ensemble_supervision::{CallError, faults};
+use ensemble_store::{BatchRecord, BlockExtras};
+use ensemble_supervision::{CallError, ComponentState, faults};
 use futures::future::join_all;
 use tokio::sync::mpsc::Receiver;
 
 use super::{
     AttestationCheck, OnChainCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
-    ProofPolicy,
+    ProofPolicy, RetryPolicy,
 };
 use crate::{
     Step,
@@ -38,6 +39,12 @@ use crate::{
 
 const LEASE_MS: u64 = 60_000;
 const QUARANTINE_MS: u64 = 600_000;
+const RETRY: RetryPolicy = RetryPolicy {
+    budget: 3,
+    first_wait: Duration::from_millis(1_000),
+    longest_wait: Duration::from_millis(10_000),
+    degraded_wait: Duration::from_millis(100_000),
+};
 
 struct Managing {
     run: Running<ProofManager>,
@@ -72,6 +79,8 @@ fn config(checks: Vec<Arc<dyn ProofCheck>>) -> ProofManagerConfig {
         idle_retry: Duration::from_millis(1234),
         max_bad_proofs: 2,
         quarantine: Duration::from_millis(QUARANTINE_MS),
+        retry: RETRY,
+        max_inputs_bytes: 1_000_000,
         max_input_bytes: 1_000_000,
     }
 }
@@ -104,7 +113,11 @@ fn prover(name: &str) -> ProverIdentity {
 
 impl Managing {
     async fn request(&self, name: &str) -> WorkReply {
-        let message = RequestWork { session: SessionId(1), prover: prover(name) };
+        self.request_by(1, name).await
+    }
+
+    async fn request_by(&self, session: u64, name: &str) -> WorkReply {
+        let message = RequestWork { session: SessionId(session), prover: prover(name) };
         loop {
             // As the session does: asking again is harmless.
             match self.run.handle.call(message.clone()).await {
@@ -116,7 +129,11 @@ impl Managing {
     }
 
     async fn work(&self, name: &str) -> Work {
-        match self.request(name).await {
+        self.work_by(1, name).await
+    }
+
+    async fn work_by(&self, session: u64, name: &str) -> Work {
+        match self.request_by(session, name).await {
             WorkReply::Work(work) => work,
             other => panic!("{name} got {other:?}"),
         }
@@ -134,8 +151,20 @@ impl Managing {
         }
     }
 
-    async fn alive(&self, lease: LeaseId) -> bool {
-        self.run.handle.call(Heartbeat { session: SessionId(1), lease }).await.unwrap()
+    async fn failed(&self, name: &str, lease: LeaseId, reason: &str) -> bool {
+        let (session, kind) = (SessionId(1), FailureKind::Failed);
+        let message = ProvingFailed { session, prover: prover(name), lease, kind, reason: reason.to_owned() };
+        self.run.handle.call(message).await.unwrap()
+    }
+
+    async fn heartbeat(&self, name: &str, session: u64, work: &Work) -> LeaseState {
+        let (session, prover) = (SessionId(session), prover(name));
+        let message = Heartbeat { session, prover, lease: work.lease, task: work.task };
+        self.run.handle.call(message).await.unwrap()
+    }
+
+    async fn alive(&self, name: &str, work: &Work) -> bool {
+        self.heartbeat(name, 1, work).await == LeaseState::Alive
     }
 
     /// A good proof.
@@ -162,6 +191,14 @@ impl Managing {
     }
 }
 
+/// The input as a prover reads it.
+fn unpacked(work: &Work) -> BatchInput {
+    let PackedInput { bytes, packed } = &*work.input;
+    let mut reader = InputReader::new(*bytes, packed.len() as u64, 1 << 20).unwrap();
+    reader.push(0, packed).unwrap();
+    decode_input(&reader.finish().unwrap()).unwrap()
+}
+
 fn idle() -> WorkReply {
     WorkReply::Idle { retry_after_ms: 1234 }
 }
@@ -176,18 +213,18 @@ async fn batches_are_leased_in_order() {
     assert_eq!(managing.request("a").await, idle());
     let (one, two) = (bed.batch().await, bed.batch().await);
     let work = managing.work("a").await;
-    assert_eq!((work.batch_number, work.lease_ms), (1, LEASE_MS));
-    let input = decode_input(&work.input).unwrap();
+    assert_eq!((work.task.last_batch(), work.lease_ms), (1, LEASE_MS));
+    let input = unpacked(&work);
     assert_eq!((input.parent.hash(), input.parent_block), (managing.genesis, 0));
     assert_eq!((input.sealed_at, input.da_payload), (one.header.sealed_at, one.payload.clone()));
     assert_eq!(input.witnesses, [Bytes::from_static(b"{\"block\":1}")]);
     assert_eq!(input.chain_config, Bytes::from_static(b"{}"));
     let second = managing.work("b").await;
-    assert_eq!(second.batch_number, 2);
-    assert_eq!(decode_input(&second.input).unwrap().parent.hash(), two.header.parent_hash);
+    assert_eq!(second.task.last_batch(), 2);
+    assert_eq!(unpacked(&second).parent.hash(), two.header.parent_hash);
     assert_eq!(managing.request("c").await, idle());
     // A prover that lost its connection gets its batch again.
-    assert_eq!(managing.work("a").await.batch_number, 1);
+    assert_eq!(managing.work("a").await.task.last_batch(), 1);
     managing.run.stop().await;
 }
 
@@ -197,18 +234,18 @@ async fn leases_run_out_by_the_clock() {
     let bed = Bed::new().await;
     let managing = start(&bed, "manager-expiry").await;
     bed.batch().await;
-    let lease = managing.work("a").await.lease;
+    let first = managing.work("a").await;
     bed.clock.advance(LEASE_MS - 1);
     assert_eq!(managing.request("b").await, idle());
-    assert!(managing.alive(lease).await);
+    assert!(managing.alive("a", &first).await);
     bed.clock.advance(LEASE_MS - 1);
     assert_eq!(managing.request("b").await, idle(), "prolonged");
     bed.clock.advance(1);
     let taken = managing.work("b").await;
-    assert_eq!(taken.batch_number, 1);
-    assert!(!managing.alive(lease).await, "it is with b now");
-    assert!(managing.alive(taken.lease).await);
-    assert!(!managing.alive(LeaseId(999)).await);
+    assert_eq!(taken.task.last_batch(), 1);
+    assert_eq!(managing.heartbeat("a", 1, &first).await, LeaseState::Lost, "it is with b now");
+    assert!(managing.alive("b", &taken).await);
+    assert!(!managing.alive("a", &taken).await, "a lease of b");
     managing.run.stop().await;
 }
 
@@ -221,18 +258,18 @@ async fn leases_do_not_follow_a_clock_that_is_set() {
     let mut managing = start(&bed, "manager-clock").await;
     bed.batch().await;
     let right = bed.services.clock.unix_ms();
-    let lease = managing.work("a").await.lease;
+    let work = managing.work("a").await;
     for set in [right + HOURS_MS, right - HOURS_MS] {
         bed.clock.set(set);
         assert_eq!(managing.request("b").await, idle());
-        assert!(managing.alive(lease).await);
+        assert!(managing.alive("a", &work).await);
     }
     // The clock is five hours back, and a new instance knows no other one.
     managing.run.restart().await;
     assert_eq!(managing.request("b").await, idle());
-    assert!(managing.alive(lease).await);
+    assert!(managing.alive("a", &work).await);
     bed.clock.advance(LEASE_MS);
-    assert_eq!(managing.work("b").await.batch_number, 1, "one lease later it is free");
+    assert_eq!(managing.work("b").await.task.last_batch(), 1, "one lease later it is free");
     managing.run.stop().await;
 }
 
@@ -246,7 +283,7 @@ async fn a_restart_keeps_leases_and_proofs() {
     let second = managing.work("b").await;
     assert_eq!(managing.submit("b", second.lease, &managing.proof(&batches[1])).await, SubmitReply::Accepted);
     managing.run.restart().await;
-    assert!(managing.alive(first.lease).await);
+    assert!(managing.alive("a", &first).await);
     assert_eq!(managing.request("c").await, idle());
     managing.run.stop().await;
 
@@ -275,7 +312,7 @@ async fn concurrent_requests_never_get_the_same_batch() {
     let mut idlers = 0;
     for reply in replies {
         match reply {
-            WorkReply::Work(work) => given.push(work.batch_number),
+            WorkReply::Work(work) => given.push(work.task.last_batch()),
             WorkReply::Idle { .. } => idlers += 1,
             other @ WorkReply::Refused { .. } => panic!("{other:?}"),
         }
@@ -303,13 +340,19 @@ async fn a_crowd_leaves_the_store_to_others() {
             managing.request(&prover(n)).await;
             let reply = managing.submit(&prover(n), LeaseId(1), &managing.proof(batch)).await;
             assert_eq!(reply, SubmitReply::Accepted);
-            managing.alive(LeaseId(1)).await;
+            let done = Work {
+                lease: LeaseId(1),
+                task: ProofTask::Batch { number: batch.header.number },
+                lease_ms: 0,
+                input: Arc::new(PackedInput { bytes: 0, packed: Bytes::new() }),
+            };
+            assert_eq!(managing.heartbeat(&prover(n), 1, &done).await, LeaseState::Done);
             managing.request(&prover(n)).await;
         }
     });
     let others = (0..300).map(|_| async { assert!(bed.store().cursor().await.unwrap().is_none()) });
     futures::join!(join_all(proofs), join_all(others));
-    assert_eq!(bed.store().batches_without_proof(ProverType::Exec, 100).await.unwrap(), [] as [u64; 0]);
+    assert_eq!(bed.store().batches_without_proof(ProverType::Exec, 0, 100).await.unwrap(), [] as [u64; 0]);
     assert_eq!(managing.run.status().state, ensemble_supervision::ComponentState::Running);
     managing.run.stop().await;
 }
@@ -328,7 +371,7 @@ async fn a_panic_at_any_message_loses_no_proof() {
         let mut accepted = 0;
         while faults::armed().iter().any(|f| f.component == name) || accepted == 0 {
             if let WorkReply::Work(work) = managing.request("a").await {
-                let batch = &batches[usize::try_from(work.batch_number).unwrap() - 1];
+                let batch = &batches[usize::try_from(work.task.last_batch()).unwrap() - 1];
                 let reply = managing.submit("a", work.lease, &managing.proof(batch)).await;
                 assert!(matches!(reply, SubmitReply::Accepted | SubmitReply::Duplicate), "{reply:?}");
                 accepted += 1;
@@ -487,7 +530,7 @@ async fn bad_proofs_are_refused_and_the_batch_is_free() {
     ];
     for (name, proof, wanted) in cases {
         let work = managing.work(name).await;
-        assert_eq!(work.batch_number, 1, "{name}: free again after the one before");
+        assert_eq!(work.task.last_batch(), 1, "{name}: free again after the one before");
         let reply = managing.submit(name, work.lease, &proof).await;
         match wanted {
             Some(why) => assert_eq!(reply, SubmitReply::Rejected(why), "{name}"),
@@ -517,7 +560,7 @@ async fn a_bad_proof_does_not_end_the_lease_of_another() {
     bad.public_values.to = B256::ZERO;
     let reply = managing.submit("liar", work.lease, &bad).await;
     assert!(matches!(reply, SubmitReply::Rejected(_)), "{reply:?}");
-    assert!(managing.alive(work.lease).await);
+    assert!(managing.alive("honest", &work).await);
     assert_eq!(managing.request("liar").await, idle());
     managing.run.stop().await;
 }
@@ -545,7 +588,7 @@ async fn bad_provers_go_into_quarantine() {
     let register = |name: &str| Register { session: SessionId(1), prover: prover(name) };
     assert!(managing.run.handle.call(register("liar")).await.unwrap().is_err());
     managing.run.handle.call(register("honest")).await.unwrap().unwrap();
-    assert_eq!(managing.work("honest").await.batch_number, 1);
+    assert_eq!(managing.work("honest").await.task.last_batch(), 1);
     bed.clock.advance(QUARANTINE_MS);
     managing.run.handle.call(register("liar")).await.unwrap().unwrap();
     assert_eq!(managing.submit("liar", LeaseId(1), &good).await, SubmitReply::Accepted);
@@ -591,18 +634,264 @@ async fn a_check_that_panics_is_survived() {
     managing.run.stop().await;
 }
 
-/// SEQ-INV-11: an input larger than the limit is not sent; the reason is shown.
+/// A prover at work hears that the proof is there already, or the batch verified without it: its work is vain.
 #[actix::test]
-async fn an_input_too_large_is_reported() {
+async fn a_prover_hears_that_another_was_faster() {
+    let bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-vain").await;
+    let one = bed.batch().await;
+    bed.batch().await;
+    let slow = managing.work("slow").await;
+    bed.clock.advance(LEASE_MS);
+    let fast = managing.work("fast").await;
+    assert_eq!(fast.task, slow.task);
+    assert_eq!(managing.heartbeat("slow", 1, &slow).await, LeaseState::Lost, "it may still be the first");
+    assert_eq!(managing.submit("fast", fast.lease, &managing.proof(&one)).await, SubmitReply::Accepted);
+    assert_eq!(managing.heartbeat("slow", 1, &slow).await, LeaseState::Done);
+    let other = managing.work("slow").await;
+    assert_eq!(other.task.last_batch(), 2, "it goes on with the next");
+    managing.run.restart().await;
+    assert_eq!(managing.heartbeat("slow", 1, &slow).await, LeaseState::Done, "over a restart too");
+    bed.store().mark_verified(2, None).await.unwrap();
+    bed.store().remove_lease(other.lease).await.unwrap();
+    assert_eq!(managing.heartbeat("slow", 1, &other).await, LeaseState::Done, "verified without it");
+    let unknown = Work { task: ProofTask::Batch { number: 77 }, ..other.clone() };
+    assert_eq!(managing.heartbeat("slow", 1, &unknown).await, LeaseState::Done);
+    managing.run.stop().await;
+}
+
+/// Two provers that go by one name work side by side; one that comes back after its session has ended gets its batch
+/// again, and one that said goodbye leaves it to others at once.
+#[actix::test]
+async fn leases_belong_to_sessions() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-sessions").await;
+    bed.batch().await;
+    bed.batch().await;
+    let one = managing.work_by(1, "p").await;
+    let two = managing.work_by(2, "p").await;
+    assert_eq!((one.task.last_batch(), two.task.last_batch()), (1, 2));
+    assert_eq!(managing.request_by(3, "p").await, idle());
+    let ended = |session, goodbye| SessionEnded { session: SessionId(session), goodbye };
+    managing.run.handle.call(ended(1, false)).await.unwrap();
+    assert_eq!(managing.request_by(3, "q").await, idle(), "its lease goes on");
+    assert_eq!(managing.work_by(3, "p").await.task, one.task, "it never got the work");
+    managing.run.handle.call(ended(2, true)).await.unwrap();
+    assert_eq!(managing.work_by(4, "q").await.task, two.task);
+    assert_eq!(bed.store().setbacks(10).await.unwrap(), [], "neither is a failure");
+    managing.run.stop().await;
+}
+
+/// A prover that dies at a batch and comes back without its proof uses up the batch's budget: it does not die at it for
+/// ever. One that only lost its connection goes on with it.
+#[actix::test]
+async fn coming_back_without_the_proof_is_a_failure() {
+    let bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-crashing").await;
+    bed.batch().await;
+    let ended = |session| SessionEnded { session: SessionId(session), goodbye: false };
+    let work = managing.work_by(1, "p").await;
+    assert_eq!(managing.heartbeat("p", 1, &work).await, LeaseState::Alive);
+    managing.run.handle.call(ended(1)).await.unwrap();
+    assert_eq!(managing.heartbeat("p", 2, &work).await, LeaseState::Alive, "a new connection");
+    assert_eq!(managing.request_by(3, "p").await, idle(), "the lease of session 2");
+    for (nth, session) in [(1, 2), (2, 3), (3, 4)] {
+        managing.run.handle.call(ended(session)).await.unwrap();
+        assert_eq!(managing.request_by(session + 1, "p").await, idle(), "the batch rests");
+        let setback = bed.store().setback(1, ProverType::Exec).await.unwrap().unwrap();
+        assert_eq!((setback.failures, setback.prover.as_str()), (nth, "p"));
+        assert!(setback.reason.contains("came back"), "{}", setback.reason);
+        if nth < 3 {
+            bed.clock.advance(2_000);
+            let work = managing.work_by(session + 1, "p").await;
+            assert_eq!(managing.heartbeat("p", session + 1, &work).await, LeaseState::Alive);
+        }
+    }
+    assert!(managing.run.degraded().await.contains("came back"));
+    managing.run.stop().await;
+}
+
+/// A failure that is told ends the lease at once; the batch rests longer with each one, and others go on. Told twice it
+/// counts once, and nobody ends the lease of another.
+#[actix::test]
+async fn a_told_failure_ends_the_lease() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-failure").await;
+    bed.batch().await;
+    let work = managing.work("a").await;
+    assert!(managing.failed("b", work.lease, "not mine").await);
+    assert!(managing.alive("a", &work).await, "b cannot end it");
+    assert!(managing.failed("a", work.lease, "out of memory").await);
+    assert_eq!(managing.heartbeat("a", 1, &work).await, LeaseState::Lost);
+    assert!(managing.failed("a", work.lease, "out of memory").await, "told again");
+    let setback = bed.store().setback(1, ProverType::Exec).await.unwrap().unwrap();
+    assert_eq!((setback.failures, setback.prover.as_str()), (1, "a"));
+    assert_eq!(setback.reason, "the prover failed: out of memory");
+    assert_eq!(managing.request("b").await, idle(), "it rests for a second");
+    bed.batch().await;
+    assert_eq!(managing.work("b").await.task.last_batch(), 2, "others need not wait for it");
+    bed.clock.advance(1_000);
+    assert_eq!(managing.work("c").await.task.last_batch(), 1);
+    managing.run.stop().await;
+}
+
+/// A prover that fails at one batch after another does not use up the budget of all: it rests longer each time, until
+/// it hands in a proof.
+#[actix::test]
+async fn a_broken_prover_rests() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-broken-prover").await;
+    let mut batches = Vec::new();
+    for _ in 0..6 {
+        batches.push(bed.batch().await);
+    }
+    for (number, wait) in [(1, 1_000), (2, 2_000)] {
+        let work = managing.work("broken").await;
+        assert_eq!(work.task.last_batch(), number);
+        managing.failed("broken", work.lease, "no memory").await;
+        assert_eq!(managing.request("broken").await, WorkReply::Idle { retry_after_ms: wait.max(1_234) });
+        // Another one is given the same batches later, and the next one now.
+        bed.clock.advance(wait - 1);
+        assert!(matches!(managing.request("broken").await, WorkReply::Idle { .. }));
+        bed.clock.advance(1);
+        let good = managing.work(&format!("good-{number}")).await;
+        assert_eq!(good.task.last_batch(), number, "rested");
+    }
+    let work = managing.work("broken").await;
+    assert_eq!(work.task.last_batch(), 3);
+    assert_eq!(
+        managing.submit("broken", work.lease, &managing.proof(&batches[2])).await,
+        SubmitReply::Accepted
+    );
+    let work = managing.work("broken").await;
+    managing.failed("broken", work.lease, "no memory").await;
+    bed.clock.advance(1_234);
+    assert!(matches!(managing.request("broken").await, WorkReply::Work(_)), "the proof made up for it");
+    managing.run.stop().await;
+}
+
+/// The retry budget: a batch that fails again and again, told or in silence, becomes degraded, which status and reason
+/// show, over a restart too; it is tried at long intervals then, holds up no other batch, and the proof ends it.
+#[actix::test]
+async fn a_batch_that_uses_up_its_budget_is_degraded() {
+    let mut bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-budget").await;
+    let (one, two) = (bed.batch().await, bed.batch().await);
+    managing.failed("a", managing.work("a").await.lease, "first").await;
+    bed.clock.advance(1_000);
+    let silent = managing.work("b").await;
+    assert_eq!(silent.task.last_batch(), 1);
+    bed.clock.advance(LEASE_MS);
+    let work = managing.work("c").await;
+    assert_eq!(work.task.last_batch(), 1, "silence was wait enough");
+    let setback = bed.store().setback(1, ProverType::Exec).await.unwrap().unwrap();
+    assert_eq!(
+        (setback.failures, setback.prover.as_str(), setback.reason.as_str()),
+        (2, "b", "its lease ran out")
+    );
+    managing.failed("c", work.lease, "third").await;
+    let reason = managing.run.degraded().await;
+    for part in ["batch 1", "exec", "3 tries", "third", "`c`", "100 s", "docs/operations.md"] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    // Others go on.
+    let other = managing.work("d").await;
+    assert_eq!(other.task.last_batch(), 2);
+    assert_eq!(managing.submit("d", other.lease, &managing.proof(&two)).await, SubmitReply::Accepted);
+    managing.run.handle.call(Step).await.unwrap();
+    assert!(matches!(managing.run.status().state, ComponentState::Degraded(_)), "still");
+    managing.run.stop().await;
+
+    // A new process knows it, too.
+    bed.reopen_store().await;
+    let mut managing = start(&bed, "manager-budget").await;
+    assert!(managing.run.degraded().await.contains("batch 1"));
+    bed.clock.advance(99_000);
+    assert_eq!(managing.request("e").await, idle());
+    bed.clock.advance(1_000);
+    let work = managing.work("e").await;
+    assert_eq!(work.task.last_batch(), 1, "not given up");
+    managing.failed("e", work.lease, "fourth").await;
+    bed.clock.advance(99_000);
+    assert_eq!(managing.request("f").await, idle());
+    assert_eq!(managing.submit("late", LeaseId(7), &managing.proof(&one)).await, SubmitReply::Accepted);
+    managing.run.handle.call(Step).await.unwrap();
+    managing.run.recovered().await;
+    assert_eq!(bed.store().setbacks(10).await.unwrap(), []);
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-11: an input larger than the limit is not sent, the reason is shown, and the batches behind are proven.
+#[actix::test]
+async fn an_input_too_large_holds_up_nobody() {
     let bed = Bed::new().await;
     let mut config = config(vec![Arc::new(attestation(&bed))]);
-    config.max_input_bytes = 100;
+    config.max_input_bytes = 1_000;
     let mut managing = start_with(&bed, "manager-large-input", config).await;
-    bed.batch().await;
+    let one = bed.batch().await;
+    let extras = BlockExtras { withdrawals: Vec::new(), witness: vec![7; 2_000] };
+    bed.store().set_block_extras(one.first_block, &extras).await.unwrap();
+    let two = bed.batch().await;
+    let work = managing.work("a").await;
+    assert_eq!(work.task.last_batch(), 2);
+    let leases = bed.store().leases().await.unwrap();
+    assert_eq!(leases.iter().map(|l| l.batch_number).collect::<Vec<_>>(), [2], "nobody holds it");
+    managing.submit("a", work.lease, &managing.proof(&two)).await;
     assert!(matches!(managing.request("a").await, WorkReply::Idle { .. }));
     let reason = managing.run.degraded().await;
-    assert!(reason.contains("input of batch 1"), "{reason}");
-    assert!(bed.store().leases().await.unwrap().is_empty(), "nobody holds it");
+    assert!(reason.contains("input of batch 1") && reason.contains("limit"), "{reason}");
+    // A larger limit, and it is proven.
+    managing.run.stop().await;
+    let managing = start(&bed, "manager-large-input").await;
+    assert_eq!(managing.request("a").await, idle());
+    bed.clock.advance(100_000);
+    assert_eq!(managing.work("a").await.task.last_batch(), 1);
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-11: provers of one batch are served from the same bytes, which are gone with the last of them; while as many
+/// bytes as allowed are held, no further batch is handed out.
+#[actix::test]
+async fn inputs_are_shared_and_bounded() {
+    let bed = Bed::new().await;
+    let program_key = ProgramKey(B256::repeat_byte(9));
+    let sp1 = OnChainCheck { prover_type: ProverType::Sp1, verifier: Address::ZERO, program_key };
+    let checks: Vec<Arc<dyn ProofCheck>> = vec![Arc::new(attestation(&bed)), Arc::new(sp1)];
+    let managing = start_with(&bed, "manager-inputs", config(checks)).await;
+    bed.batch().await;
+    let exec = managing.work("a").await;
+    let other = ProverIdentity { prover_type: ProverType::Sp1, ..prover("b") };
+    let request = RequestWork { session: SessionId(2), prover: other };
+    let WorkReply::Work(sp1) = managing.run.handle.call(request).await.unwrap() else { panic!("no work") };
+    assert_eq!(sp1.task, exec.task);
+    assert!(Arc::ptr_eq(&sp1.input, &exec.input));
+    let before = Arc::downgrade(&exec.input);
+    drop((exec, sp1));
+    assert_eq!(before.strong_count(), 0, "nobody else keeps it");
+    managing.run.stop().await;
+
+    let few = ProofManagerConfig { max_inputs_bytes: 1, ..config(vec![Arc::new(attestation(&bed))]) };
+    let managing = start_with(&bed, "manager-inputs", few).await;
+    bed.batch().await;
+    let first = managing.work("a").await;
+    assert_eq!(managing.request("b").await, idle());
+    drop(first);
+    assert_eq!(managing.work("b").await.task.last_batch(), 2);
+    managing.run.stop().await;
+}
+
+/// A batch whose witness is gone is set back like one that failed.
+#[actix::test]
+async fn a_missing_witness_holds_up_nobody() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-missing-witness").await;
+    let one = bed.batch().await;
+    bed.batch().await;
+    bed.store().prune_witnesses(one.last_block).await.unwrap();
+    assert_eq!(managing.work("a").await.task.last_batch(), 2);
+    let setback = bed.store().setback(1, ProverType::Exec).await.unwrap().unwrap();
+    assert_eq!((setback.failures, setback.prover.as_str()), (1, ""));
+    assert!(setback.reason.contains("missing"), "{}", setback.reason);
     managing.run.stop().await;
 }
 

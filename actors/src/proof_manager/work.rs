@@ -1,32 +1,68 @@
 //! What the ProofManager reads and writes for one request.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
-use alloy_primitives::{Address, Bytes};
-use ensemble_batch::{BatchInput, PublicValues};
+use alloy_primitives::{Address, B256};
+use ensemble_batch::PublicValues;
 use ensemble_contracts::{calls, errors};
 use ensemble_l1::{BlockTag, L1Error};
-use ensemble_messages::{BatchProof, ProofReady, ProofRejection, ProverType, SubmitReply, Work};
-use ensemble_store::{BatchRecord, BatchStatus};
+use ensemble_messages::{
+    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput, ProofReady, ProofRejection,
+    ProofTask, ProverType, SessionId, SubmitReply, Work,
+};
+use ensemble_prover::protocol::{InputError, InputHead, InputPacker};
+use ensemble_store::{BatchRecord, BatchStatus, LeaseRecord, Setback};
 
-use super::{ProofManagerConfig, assignment};
+use super::{
+    ProofManagerConfig,
+    assignment::{self, Holders},
+    retry::{Failure, tidy},
+};
 use crate::{ActorError, Services};
 
 /// How many open batches are looked at for one request.
 const OPEN_BATCHES: u32 = 256;
+/// How many batches one request may set back, as their input cannot be made or their lease ran out.
+const LOOKS: u32 = 8;
+/// How many setbacks are read to tell the operator of them.
+const SETBACKS: u32 = 1_000;
+
+/// A try to prove a batch; `prover` is empty when it came to none.
+#[derive(Clone, Copy)]
+struct Tried<'a> {
+    number: u64,
+    prover_type: ProverType,
+    prover: &'a str,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     pub(super) config: Arc<ProofManagerConfig>,
     pub(super) services: Services,
+    /// Inputs that some session holds, by the hash of their batch's header.
+    inputs: Arc<Mutex<HashMap<B256, Weak<PackedInput>>>>,
     /// Wall clock less steady clock when this instance began, in milliseconds.
     epoch: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, InputError> + Send + 'static,
+) -> Result<Result<T, InputError>, ActorError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ActorError::Task(e.to_string()))
 }
 
 impl Desk {
     pub(super) fn new(config: Arc<ProofManagerConfig>, services: Services) -> Self {
         let epoch = services.clock.unix_ms().wrapping_sub(services.clock.steady_ms());
-        Self { config, services, epoch }
+        Self { config, services, inputs: Arc::default(), epoch }
     }
 
     /// The time that leases and quarantines are measured in: wall-clock milliseconds when this instance began, and
@@ -35,8 +71,10 @@ impl Desk {
         self.epoch.wrapping_add(self.services.clock.steady_ms())
     }
 
-    /// Leases of an earlier instance whose clock was ahead of ours must not outlast one lease from now.
+    /// Leases and waits of an earlier instance whose clock was ahead of ours must not outlast one lease, or the longest
+    /// wait, from now.
     pub(super) async fn cap_leases(&self) -> Result<(), ActorError> {
+        self.services.store.cap_setbacks(self.after(self.config.retry.longest())).await?;
         let shortened = self.services.store.cap_leases(self.lease_until()).await?;
         if shortened > 0 {
             tracing::warn!(leases = shortened, "the clock was set back since these leases were given");
@@ -48,9 +86,13 @@ impl Desk {
         self.config.checks.iter().any(|c| c.prover_type() == prover_type)
     }
 
+    fn after(&self, wait: Duration) -> u64 {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.now_ms().saturating_add(wait).min(i64::MAX as u64)
+    }
+
     fn lease_until(&self) -> u64 {
-        let lease = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
-        self.now_ms().saturating_add(lease).min(i64::MAX as u64)
+        self.after(self.config.lease)
     }
 
     async fn parent_of(&self, batch: &BatchRecord) -> Result<ensemble_batch::BatchHeader, ActorError> {
@@ -68,56 +110,174 @@ impl Desk {
         Ok(PublicValues { from: self.parent_of(batch).await?.hash(), to: batch.header.hash() })
     }
 
-    /// Everything that the program needs for a batch, serialised.
-    async fn input(&self, batch: &BatchRecord) -> Result<Bytes, ActorError> {
-        let mut witnesses = Vec::new();
-        for number in batch.first_block..=batch.last_block {
-            let extras = self.services.store.block_extras(number).await?;
-            witnesses.push(extras.ok_or(ActorError::MissingBlock(number))?.witness.into());
+    /// Everything that the program needs for a batch, packed; the same bytes for all who fetch them at one time.
+    async fn input(&self, batch: &BatchRecord) -> Result<Arc<PackedInput>, ActorError> {
+        let hash = batch.header.hash();
+        if let Some(input) = lock(&self.inputs).get(&hash).and_then(Weak::upgrade) {
+            return Ok(input);
         }
-        let input = BatchInput {
-            parent: self.parent_of(batch).await?,
-            parent_block: batch.first_block - 1,
-            sealed_at: batch.header.sealed_at,
-            da_payload: batch.payload.clone(),
-            blobs: batch.blob_proofs.clone(),
-            witnesses,
-            chain_config: self.services.chain.chain_config.clone().into_bytes().into(),
-        };
-        ensemble_prover::protocol::encode_input(&input, self.config.max_input_bytes)
-            .map_err(|e| ActorError::Batch(format!("input of batch {}: {e}", batch.header.number)))
+        let input = Arc::new(self.pack(batch).await?);
+        lock(&self.inputs).insert(hash, Arc::downgrade(&input));
+        Ok(input)
     }
 
-    /// Leases a batch to a prover. The caller makes sure that only one request runs at a time.
+    /// Whether so many inputs are being fetched that no other one is made.
+    fn is_full(&self) -> bool {
+        let mut inputs = lock(&self.inputs);
+        inputs.retain(|_, input| input.strong_count() > 0);
+        let held = inputs.values().filter_map(Weak::upgrade).map(|input| input.packed.len());
+        held.sum::<usize>() >= self.config.max_inputs_bytes
+    }
+
+    async fn pack(&self, batch: &BatchRecord) -> Result<PackedInput, ActorError> {
+        let number = batch.header.number;
+        let failed = move |e: InputError| ActorError::Batch(format!("input of batch {number}: {e}"));
+        let parent = self.parent_of(batch).await?;
+        let head = InputHead {
+            parent: &parent,
+            parent_block: batch.first_block - 1,
+            sealed_at: batch.header.sealed_at,
+            da_payload: &batch.payload,
+            blobs: &batch.blob_proofs,
+        };
+        let blocks = batch.last_block - batch.first_block + 1;
+        let mut packer = InputPacker::new(head, blocks, self.config.max_input_bytes).map_err(failed)?;
+        for number in batch.first_block..=batch.last_block {
+            let extras = self.services.store.block_extras(number).await?;
+            let witness = extras.map(|e| e.witness).filter(|w| !w.is_empty());
+            let witness = witness.ok_or(ActorError::MissingWitness(number))?;
+            packer = blocking(move || {
+                packer.witness(&witness)?;
+                Ok(packer)
+            })
+            .await?
+            .map_err(failed)?;
+        }
+        let chain = Arc::clone(&self.services.chain);
+        blocking(move || packer.finish(chain.chain_config.as_bytes())).await?.map_err(failed)
+    }
+
+    /// Leases a batch to a prover, and says which leases there were. The caller makes sure that only one request runs at
+    /// a time.
     pub(super) async fn assign(
         &self,
         prover_type: ProverType,
         prover: &str,
-    ) -> Result<Option<Work>, ActorError> {
+        session: SessionId,
+        holders: &Holders,
+    ) -> Result<Option<(Work, Vec<LeaseId>)>, ActorError> {
         let store = &self.services.store;
-        let open = store.batches_without_proof(prover_type, OPEN_BATCHES).await?;
-        if open.is_empty() {
+        if self.is_full() {
             return Ok(None);
         }
-        let leases = store.leases().await?;
-        let now = self.now_ms();
-        let Some(number) = assignment::choose(&open, &leases, prover_type, prover, now) else {
-            return Ok(None);
+        for _ in 0..LOOKS {
+            let now = self.now_ms();
+            let open = store.batches_without_proof(prover_type, now, OPEN_BATCHES).await?;
+            if open.is_empty() {
+                return Ok(None);
+            }
+            let leases = store.leases().await?;
+            let own = |lease: &LeaseRecord| holders.own(lease, prover, session);
+            let Some(number) = assignment::choose(&open, &leases, prover_type, own, now) else {
+                return Ok(None);
+            };
+            let before = leases.iter().find(|l| l.batch_number == number && l.prover_type == prover_type);
+            if let Some(expired) = before.filter(|l| l.expires_at <= now) {
+                let silent = Tried { number, prover_type, prover: &expired.prover };
+                self.set_back(Some(expired.id), silent, Failure::Silence, "its lease ran out").await?;
+                continue;
+            }
+            if let Some(lost) = before.filter(|l| holders.abandoned(l.id)) {
+                let crashed = Tried { number, prover_type, prover };
+                let reason = "the prover came back without its proof";
+                self.set_back(Some(lost.id), crashed, Failure::Told, reason).await?;
+                continue;
+            }
+            let Some(batch) = store.batch(number).await? else { return Ok(None) };
+            let input = match self.input(&batch).await {
+                Ok(input) => input,
+                // The other batches need not wait for what is wrong with this one.
+                Err(error @ (ActorError::Batch(_) | ActorError::MissingWitness(_))) => {
+                    let failure = match error {
+                        ActorError::Batch(_) => Failure::Hopeless,
+                        _ => Failure::Told,
+                    };
+                    let tried = Tried { number, prover_type, prover: "" };
+                    self.set_back(None, tried, failure, &error.to_string()).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let lease = store.insert_lease(number, prover_type, prover, self.lease_until()).await?;
+            tracing::info!(batch = number, %prover_type, prover, bytes = input.bytes, "batch given to a prover");
+            let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
+            let task = ProofTask::Batch { number };
+            let live = leases.iter().map(|l| l.id).collect();
+            return Ok(Some((Work { lease, task, lease_ms, input }, live)));
+        }
+        Ok(None)
+    }
+
+    /// Counts a failure and has the batch rest. False when the lease it belongs to is gone.
+    async fn set_back(
+        &self,
+        lease: Option<LeaseId>,
+        tried: Tried<'_>,
+        failure: Failure,
+        reason: &str,
+    ) -> Result<bool, ActorError> {
+        let Tried { number, prover_type, prover } = tried;
+        let store = &self.services.store;
+        let before = store.setback(number, prover_type).await?.map_or(0, |s| s.failures);
+        let retry = &self.config.retry;
+        let (failures, wait) = retry.after(before, failure);
+        let setback = Setback {
+            batch_number: number,
+            prover_type,
+            failures,
+            retry_at: self.after(wait),
+            prover: prover.to_owned(),
+            reason: tidy(reason),
         };
-        let Some(batch) = store.batch(number).await? else { return Ok(None) };
-        let input = self.input(&batch).await?;
-        let lease = store.insert_lease(number, prover_type, prover, self.lease_until()).await?;
-        tracing::info!(batch = number, %prover_type, prover, bytes = input.len(), "batch given to a prover");
-        let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
-        Ok(Some(Work { lease, batch_number: number, lease_ms, input }))
+        if !store.set_back(lease, &setback).await? {
+            return Ok(false);
+        }
+        let (reason, wait) = (setback.reason, wait.as_secs());
+        if retry.is_degraded(failures) && !retry.is_degraded(before) {
+            tracing::error!(
+                batch = number, %prover_type, prover, failures, reason, retry_in_s = wait,
+                "the batch is degraded: it is tried at long intervals only; see `Batches without a proof` in \
+                 docs/operations.md"
+            );
+        } else {
+            tracing::warn!(batch = number, %prover_type, prover, failures, reason, retry_in_s = wait, "no proof");
+        }
+        Ok(true)
+    }
+
+    /// A prover has no proof for its lease. False when the lease is not this prover's, or no longer.
+    pub(super) async fn failed(
+        &self,
+        lease: LeaseId,
+        prover: &str,
+        kind: FailureKind,
+        reason: &str,
+    ) -> Result<bool, ActorError> {
+        let leases = self.services.store.leases().await?;
+        let Some(held) = leases.iter().find(|l| l.id == lease && l.prover == prover) else {
+            return Ok(false);
+        };
+        let tried = Tried { number: held.batch_number, prover_type: held.prover_type, prover };
+        self.set_back(Some(lease), tried, Failure::Told, &format!("{kind}: {reason}")).await
+    }
+
+    /// What the operator has to know of batches that have no proof, if anything.
+    pub(super) async fn trouble(&self) -> Result<Option<String>, ActorError> {
+        Ok(self.config.retry.trouble(&self.services.store.setbacks(SETBACKS).await?))
     }
 
     /// Ends a lease of this prover; a lease of another one stays.
-    pub(super) async fn give_back(
-        &self,
-        lease: ensemble_messages::LeaseId,
-        prover: &str,
-    ) -> Result<(), ActorError> {
+    pub(super) async fn give_back(&self, lease: LeaseId, prover: &str) -> Result<(), ActorError> {
         let store = &self.services.store;
         if store.leases().await?.iter().any(|l| l.id == lease && l.prover == prover) {
             store.remove_lease(lease).await?;
@@ -125,8 +285,21 @@ impl Desk {
         Ok(())
     }
 
-    pub(super) async fn prolong(&self, lease: ensemble_messages::LeaseId) -> Result<bool, ActorError> {
-        Ok(self.services.store.extend_lease(lease, self.lease_until()).await?)
+    /// Prolongs a lease of this prover, or says what became of it.
+    pub(super) async fn prolong(&self, message: &Heartbeat) -> Result<LeaseState, ActorError> {
+        let Heartbeat { session: _, prover, lease, task } = message;
+        let store = &self.services.store;
+        let own = store.leases().await?.iter().any(|l| l.id == *lease && l.prover == prover.name);
+        if own && store.extend_lease(*lease, self.lease_until()).await? {
+            return Ok(LeaseState::Alive);
+        }
+        let ProofTask::Batch { number } = *task;
+        let open = match store.batch(number).await? {
+            Some(batch) => batch.status != BatchStatus::Verified,
+            None => false,
+        };
+        let there = store.proofs_of(number).await?.iter().any(|p| p.proof.prover_type == prover.prover_type);
+        Ok(if open && !there { LeaseState::Lost } else { LeaseState::Done })
     }
 
     /// Why the verifier on L1 does not take a proof; none when it does.

@@ -2,13 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use ensemble_prover::protocol::FrameLimits;
+use ensemble_prover::{protocol::FrameLimits, tls::TlsAcceptor};
 
 /// Settings of the ProverServer.
 #[derive(Clone)]
 pub struct ProverServerConfig {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsAcceptor>,
     /// Shared secret that provers must show, if any.
     pub token: Option<String>,
     /// Most sessions at once.
@@ -25,9 +27,10 @@ pub struct ProverServerConfig {
 
 impl std::fmt::Debug for ProverServerConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { listen, token, max_sessions, hello_timeout, idle_timeout, heartbeat, limits } = self;
+        let Self { listen, tls, token, max_sessions, hello_timeout, idle_timeout, heartbeat, limits } = self;
         f.debug_struct("ProverServerConfig")
             .field("listen", listen)
+            .field("tls", &tls.is_some())
             .field("token", &token.as_ref().map(|_| "***"))
             .field("max_sessions", max_sessions)
             .field("hello_timeout", hello_timeout)

@@ -1,7 +1,9 @@
 //! How a session finds the ProofManager: it asks the SystemActor.
 
 use actix::{Handler, Message, MessageResult};
-use ensemble_messages::{Heartbeat, ProverIdentity, Register, RequestWork, SessionId, SubmitProof};
+use ensemble_messages::{
+    Heartbeat, ProverIdentity, ProvingFailed, Register, RequestWork, SessionEnded, SessionId, SubmitProof,
+};
 use ensemble_supervision::{Outlet, SystemActor};
 
 use crate::ProofManager;
@@ -32,6 +34,10 @@ pub struct Route {
     pub heartbeat: Outlet<Heartbeat>,
     /// Proofs.
     pub submit: Outlet<SubmitProof>,
+    /// Jobs that come back without a proof.
+    pub failed: Outlet<ProvingFailed>,
+    /// Ends of sessions.
+    pub ended: Outlet<SessionEnded>,
 }
 
 impl Handler<RouteSession> for SystemActor {
@@ -50,6 +56,8 @@ impl Handler<RouteSession> for SystemActor {
             request_work: manager.outlet(),
             heartbeat: manager.outlet(),
             submit: manager.outlet(),
+            failed: manager.outlet(),
+            ended: manager.outlet(),
         }))
     }
 }

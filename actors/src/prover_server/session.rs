@@ -11,14 +11,16 @@ use actix::{
     io::{FramedWrite, WriteHandler},
 };
 use ensemble_messages::{
-    BatchProof, Heartbeat, LeaseId, ProverIdentity, Register, RequestWork, SessionId, SubmitProof,
-    SubmitReply, WorkReply,
+    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput, ProofTask, ProverIdentity,
+    ProvingFailed, Register, RequestWork, SessionEnded, SessionId, SubmitProof, SubmitReply, WorkReply,
 };
+use ensemble_prover::ServerStream;
 use ensemble_prover::protocol::{
-    ClientMessage, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec, ServerMessage, token_matches,
+    CHUNK_BYTES, ClientMessage, JobOffer, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
+    ServerMessage, token_matches,
 };
 use ensemble_supervision::{CallError, Outlet};
-use tokio::net::{TcpStream, tcp::OwnedWriteHalf};
+use tokio::{io::WriteHalf, net::TcpStream};
 use tokio_util::codec::FramedRead;
 
 use super::{ProverServerConfig, Route, RouteSession, server::Sessions};
@@ -29,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// How long a prover waits when the ProofManager did not answer.
 const RETRY_MS: u64 = 1_000;
 
-type Writer = FramedWrite<ServerMessage, OwnedWriteHalf, ServerCodec>;
+type Writer = FramedWrite<ServerMessage, WriteHalf<ServerStream>, ServerCodec>;
 
 /// One connected prover.
 pub struct ProverSession {
@@ -44,6 +46,9 @@ pub struct ProverSession {
     busy: bool,
     /// The last words are being written; nothing is heard any more.
     leaving: bool,
+    goodbye: bool,
+    /// What the prover has not fetched completely.
+    input: Option<(LeaseId, Arc<PackedInput>)>,
 }
 
 impl std::fmt::Debug for ProverSession {
@@ -75,11 +80,24 @@ impl ProverSession {
     ) -> std::io::Result<actix::Addr<Self>> {
         let peer = socket.peer_addr()?.to_string();
         socket.set_nodelay(true)?;
-        let (read, write) = socket.into_split();
+        let (read, write) = tokio::io::split(ServerStream::new(socket, config.tls.as_ref()));
         Ok(Self::create(|ctx| {
             ctx.add_stream(FramedRead::new(read, ServerCodec::new(config.limits)));
             let writer = FramedWrite::new(write, ServerCodec::new(config.limits), ctx);
-            Self { id, peer, config, router, sessions, writer, known: None, idle: None, busy, leaving: false }
+            Self {
+                id,
+                peer,
+                config,
+                router,
+                sessions,
+                writer,
+                known: None,
+                idle: None,
+                busy,
+                leaving: false,
+                goodbye: false,
+                input: None,
+            }
         }))
     }
 
@@ -158,7 +176,10 @@ impl ProverSession {
         async move { outlet.call_timeout(RequestWork { session, prover }, ANSWER).await }
             .into_actor(self)
             .map(|reply, actor, ctx| match reply {
-                Ok(WorkReply::Work(work)) => actor.say(ServerMessage::Work(work)),
+                Ok(WorkReply::Work(work)) => {
+                    actor.say(ServerMessage::Work(JobOffer::from(&work)));
+                    actor.input = Some((work.lease, work.input));
+                }
                 Ok(WorkReply::Idle { retry_after_ms }) => actor.say(ServerMessage::Idle { retry_after_ms }),
                 Ok(WorkReply::Refused { reason }) => actor.refuse(RefusalCode::Quarantined, reason, ctx),
                 // It is being restarted; asking again is harmless.
@@ -170,13 +191,38 @@ impl ProverSession {
             .wait(ctx);
     }
 
-    fn heartbeat(&mut self, lease: LeaseId, route: &Route, ctx: &mut Context<Self>) {
+    /// A piece of the input; the last one is the end of it here.
+    fn fetch(&mut self, lease: LeaseId, offset: u64, ctx: &mut Context<Self>) {
+        let Some((_, input)) = self.input.as_ref().filter(|(held, _)| *held == lease) else {
+            return self.say(ServerMessage::InputGone { lease });
+        };
+        let packed = &input.packed;
+        let Some(from) = usize::try_from(offset).ok().filter(|from| *from < packed.len()) else {
+            let reason = format!("byte {offset} of an input with {} bytes", packed.len());
+            return self.refuse(RefusalCode::ProtocolViolation, reason, ctx);
+        };
+        let to = from.saturating_add(CHUNK_BYTES).min(packed.len());
+        let (data, last) = (packed.slice(from..to), to == packed.len());
+        self.say(ServerMessage::Chunk { lease, offset, data });
+        if last {
+            self.input = None;
+        }
+    }
+
+    fn heartbeat(
+        &mut self,
+        prover: ProverIdentity,
+        route: &Route,
+        lease: LeaseId,
+        task: ProofTask,
+        ctx: &mut Context<Self>,
+    ) {
         let (outlet, session) = (route.heartbeat.clone(), self.id);
-        async move { outlet.call_timeout(Heartbeat { session, lease }, ANSWER).await }
+        async move { outlet.call_timeout(Heartbeat { session, prover, lease, task }, ANSWER).await }
             .into_actor(self)
-            .map(|alive, actor, _| {
+            .map(|state, actor, _| {
                 // No answer is no reason to stop proving: the proof is looked at anyway.
-                actor.say(ServerMessage::HeartbeatAck { alive: alive.unwrap_or(true) });
+                actor.say(ServerMessage::HeartbeatAck { state: state.unwrap_or(LeaseState::Alive) });
             })
             .wait(ctx);
     }
@@ -189,16 +235,38 @@ impl ProverSession {
         proof: BatchProof,
         ctx: &mut Context<Self>,
     ) {
-        let (outlet, session, batch_number) = (route.submit.clone(), self.id, proof.batch_number);
+        let (outlet, session) = (route.submit.clone(), self.id);
         async move { outlet.call_timeout(SubmitProof { session, prover, lease, proof }, ANSWER).await }
             .into_actor(self)
             .map(move |reply, actor, _| {
                 // Unknown outcome: the prover hands it in again, and a stored proof is recognised.
                 let reply = reply.unwrap_or(SubmitReply::RetryLater { retry_after_ms: RETRY_MS });
                 hit_ack("prover_session.proof.ack");
-                actor.say(ServerMessage::SubmitAck { batch_number, reply });
+                actor.say(ServerMessage::SubmitAck { lease, reply });
             })
             .wait(ctx);
+    }
+}
+
+impl ProverSession {
+    fn failed(
+        &mut self,
+        prover: ProverIdentity,
+        route: &Route,
+        lease: LeaseId,
+        (kind, reason): (FailureKind, String),
+        ctx: &mut Context<Self>,
+    ) {
+        let (outlet, session) = (route.failed.clone(), self.id);
+        async move {
+            outlet.call_timeout(ProvingFailed { session, prover, lease, kind, reason }, ANSWER).await
+        }
+        .into_actor(self)
+        .map(|taken, actor, _| {
+            // Unknown outcome: the prover says it again, and it counts once.
+            actor.say(ServerMessage::FailedAck { taken: taken.unwrap_or(false) });
+        })
+        .wait(ctx);
     }
 }
 
@@ -215,6 +283,12 @@ impl Actor for ProverSession {
 
     fn stopping(&mut self, _: &mut Self::Context) -> Running {
         self.sessions.borrow_mut().remove(self.id.0);
+        if let Some((_, route)) = self.known.take() {
+            let ended = SessionEnded { session: self.id, goodbye: self.goodbye };
+            if let Err(error) = route.ended.try_tell(ended) {
+                tracing::debug!(session = self.id.0, %error, "its lease runs out");
+            }
+        }
         Running::Stop
     }
 }
@@ -239,7 +313,10 @@ impl StreamHandler<Result<ClientMessage, ProtocolError>> for ProverSession {
             (ClientMessage::Hello { version: _, prover_type, name, token }, None) => {
                 self.hello(prover_type, name, token.as_deref(), ctx);
             }
-            (ClientMessage::Goodbye, _) => self.leave(ctx),
+            (ClientMessage::Goodbye, _) => {
+                self.goodbye = true;
+                self.leave(ctx);
+            }
             (ClientMessage::Hello { .. }, Some(_)) => {
                 self.refuse(RefusalCode::ProtocolViolation, "hello was said already", ctx);
             }
@@ -247,15 +324,24 @@ impl StreamHandler<Result<ClientMessage, ProtocolError>> for ProverSession {
             (message, Some((prover, route))) => {
                 let idle = self.config.idle_timeout;
                 self.listen_for(idle, ctx);
+                if !matches!(message, ClientMessage::Fetch { .. } | ClientMessage::Heartbeat { .. }) {
+                    self.input = None;
+                }
                 match message {
+                    ClientMessage::Fetch { lease, offset } => self.fetch(lease, offset, ctx),
                     ClientMessage::RequestWork => self.request_work(prover, &route, ctx),
-                    ClientMessage::Heartbeat { lease } => self.heartbeat(lease, &route, ctx),
+                    ClientMessage::Heartbeat { lease, task } => {
+                        self.heartbeat(prover, &route, lease, task, ctx);
+                    }
                     ClientMessage::Submit { proof, .. } if proof.prover_type != prover.prover_type => {
                         let reason =
                             format!("said hello as {}, handed in {}", prover.prover_type, proof.prover_type);
                         self.refuse(RefusalCode::ProtocolViolation, reason, ctx);
                     }
                     ClientMessage::Submit { lease, proof } => self.submit(prover, &route, lease, proof, ctx),
+                    ClientMessage::Failed { lease, kind, reason } => {
+                        self.failed(prover, &route, lease, (kind, reason), ctx);
+                    }
                     ClientMessage::Hello { .. } | ClientMessage::Goodbye => {}
                 }
             }

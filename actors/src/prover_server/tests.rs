@@ -11,9 +11,9 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes};
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
-use ensemble_messages::{LeaseId, ProofReady, ProverType, SubmitReply};
+use ensemble_messages::{LeaseId, LeaseState, ProofReady, ProofTask, ProverType, SubmitReply};
 use ensemble_prover::{
-    BackendError, BackendProof, ClientCodec, ClientEvent, ClientMessage, ClientReport, FrameLimits,
+    BackendError, BackendProof, Cancel, ClientCodec, ClientEvent, ClientMessage, ClientReport, FrameLimits,
     PROTOCOL_VERSION, ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode,
     ServerMessage,
     attestation::{self, AttestationDomain, AttestationKey},
@@ -37,6 +37,9 @@ use crate::{
     AttestationCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
     testing::{Bed, L1_CHAIN, LIMIT, next, tap, until},
 };
+
+mod fleet;
+mod tls;
 
 const SERVER: &str = "prover_server";
 const TOKEN: &str = "a token of some length";
@@ -72,6 +75,7 @@ fn free_address() -> SocketAddr {
 fn config() -> ProverServerConfig {
     ProverServerConfig {
         listen: free_address(),
+        tls: None,
         token: Some(TOKEN.to_owned()),
         max_sessions: 64,
         hello_timeout: LIMIT,
@@ -82,6 +86,14 @@ fn config() -> ProverServerConfig {
 }
 
 async fn serve(config: ProverServerConfig, with_manager: bool) -> Serving {
+    serve_with(config, with_manager, |_| {}).await
+}
+
+async fn serve_with(
+    config: ProverServerConfig,
+    with_manager: bool,
+    change: impl FnOnce(&mut ProofManagerConfig),
+) -> Serving {
     let alone = ALONE.lock().await;
     for name in [SERVER, PROOF_MANAGER] {
         faults::clear(name);
@@ -92,15 +104,19 @@ async fn serve(config: ProverServerConfig, with_manager: bool) -> Serving {
         attesters: BTreeSet::from([key().address()]),
         program_key: bed.services.chain.exec_program_key(),
     };
-    let manager_config = Arc::new(ProofManagerConfig {
+    let mut manager_config = ProofManagerConfig {
         policy: crate::ProofPolicy::all_of(&[ProverType::Exec]),
         checks: vec![Arc::new(check)],
         lease: LIMIT,
         idle_retry: Duration::from_millis(20),
         max_bad_proofs: 2,
         quarantine: LIMIT,
+        retry: crate::RetryPolicy { first_wait: Duration::from_millis(20), ..crate::RetryPolicy::default() },
+        max_inputs_bytes: 1_000_000,
         max_input_bytes: 1_000_000,
-    });
+    };
+    change(&mut manager_config);
+    let manager_config = Arc::new(manager_config);
     let (proof_ready, ready) = tap();
     let out = Arc::new(ProofManagerOutlets { proof_ready });
     let services = bed.services.clone();
@@ -164,12 +180,18 @@ impl Serving {
     }
 
     fn client(&self, name: &str) -> Client {
+        self.client_with(name, |_| {})
+    }
+
+    fn client_with(&self, name: &str, change: impl FnOnce(&mut ProverClientConfig)) -> Client {
+        let mut config = client_config(self.address, name);
+        change(&mut config);
         let backend = Signer {
             headers: Arc::clone(&self.headers),
             program: self.bed.services.chain.exec_program_key(),
         };
         let (tx, events) = mpsc::channel(10_000);
-        let client = ProverClient::new(client_config(self.address, name), Box::new(backend))
+        let client = ProverClient::new(config, Box::new(backend))
             .unwrap()
             .on_event(move |event| drop(tx.try_send(event.clone())));
         let (stop, stopped) = oneshot::channel::<()>();
@@ -214,7 +236,7 @@ impl ProverBackend for Signer {
         ProverType::Exec
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
+    fn prove(&self, input: &BatchInput, _: &Cancel) -> Result<BackendProof, BackendError> {
         let to = self.headers.lock().unwrap().get(&(input.parent.number + 1)).copied();
         let to = to.ok_or_else(|| BackendError::Failed("unknown batch".into()))?;
         let public_values = PublicValues { from: input.parent.hash(), to };
@@ -374,11 +396,11 @@ async fn a_session_outlives_the_manager() {
         Some(ServerMessage::Work(work)) => work,
         other => panic!("{other:?}"),
     };
-    assert_eq!(work.batch_number, number);
+    assert_eq!(work.task, ProofTask::Batch { number });
     serving.system.restart(PROOF_MANAGER).await.unwrap();
     serving.restarted(PROOF_MANAGER).await;
-    connection.send(ClientMessage::Heartbeat { lease: work.lease }).await.unwrap();
-    assert_eq!(answer(&mut connection).await, Some(ServerMessage::HeartbeatAck { alive: true }));
+    connection.send(ClientMessage::Heartbeat { lease: work.lease, task: work.task }).await.unwrap();
+    assert_eq!(answer(&mut connection).await, Some(ServerMessage::HeartbeatAck { state: LeaseState::Alive }));
     // Nobody else gets its batch.
     let mut other = serving.framed().await;
     other.send(hello("b")).await.unwrap();
@@ -507,8 +529,8 @@ async fn unwanted_provers_are_turned_away() {
     for _ in 0..2 {
         connection.send(ClientMessage::Submit { lease: LeaseId(1), proof: proof.clone() }).await.unwrap();
         let reply = answer(&mut connection).await;
-        let Some(ServerMessage::SubmitAck { batch_number, reply }) = reply else { panic!("{reply:?}") };
-        assert_eq!(batch_number, number);
+        let Some(ServerMessage::SubmitAck { lease, reply }) = reply else { panic!("{reply:?}") };
+        assert_eq!(lease, LeaseId(1));
         assert!(matches!(reply, SubmitReply::Rejected(_)), "{reply:?}");
     }
     connection.send(ClientMessage::RequestWork).await.unwrap();

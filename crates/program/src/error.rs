@@ -244,6 +244,9 @@ pub enum ProgramError {
         /// The panic's message.
         reason: String,
     },
+    /// The caller had it stop.
+    #[error("stopped before the end")]
+    Stopped,
     /// The program's thread could not be started.
     #[error("cannot start the program's thread: {reason}")]
     Thread {
@@ -260,7 +263,7 @@ impl Classify for ProgramError {
             | Self::Witness { .. }
             | Self::WitnessParent { .. }
             | Self::PreStateRoot { .. } => Severity::Recoverable,
-            Self::Thread { .. } => Severity::Transient,
+            Self::Thread { .. } | Self::Stopped => Severity::Transient,
             Self::Payload(_)
             | Self::EmptyBatch
             | Self::SealedBeforeParent { .. }

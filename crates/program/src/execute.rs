@@ -35,11 +35,22 @@ pub struct ProgramOutput {
 /// # Errors
 /// [`ProgramError`] when the input has no public values.
 pub fn execute(input: &BatchInput) -> Result<ProgramOutput, ProgramError> {
+    execute_unless(input, &|| false)
+}
+
+/// [`execute`] that gives up before the next block when `stop` says so.
+///
+/// # Errors
+/// [`ProgramError`] when the input has no public values; [`ProgramError::Stopped`] when it was told to stop.
+pub fn execute_unless(
+    input: &BatchInput,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<ProgramOutput, ProgramError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("ensemble-program".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || execute_in_place(input))
+            .spawn_scoped(scope, || run(input, stop))
             .map_err(|e| ProgramError::Thread { reason: e.to_string() })?;
         thread.join().unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -54,6 +65,10 @@ pub fn execute(input: &BatchInput) -> Result<ProgramOutput, ProgramError> {
 /// # Errors
 /// [`ProgramError`] when the input has no public values.
 pub fn execute_in_place(input: &BatchInput) -> Result<ProgramOutput, ProgramError> {
+    run(input, &|| false)
+}
+
+fn run(input: &BatchInput, stop: &dyn Fn() -> bool) -> Result<ProgramOutput, ProgramError> {
     let (config, program_key) = config::parse(&input.chain_config)?;
     let parent = &input.parent;
     let number = parent.number.checked_add(1).ok_or(ProgramError::Overflow { what: "the batch number" })?;
@@ -75,6 +90,9 @@ pub fn execute_in_place(input: &BatchInput) -> Result<ProgramOutput, ProgramErro
     let mut withdrawals = Withdrawals::default();
     let (mut transactions, mut gas_used) = (0u64, 0u64);
     for (index, (sealed, witness)) in sealed.iter().zip(&input.witnesses).enumerate() {
+        if stop() {
+            return Err(ProgramError::Stopped);
+        }
         let block = convert::block(sealed, &config)?;
         let executed = stateless::execute(&block, witness, config)?;
         if index == 0 && executed.pre_state_root != parent.state_root {

@@ -26,6 +26,6 @@ mod withdrawals;
 
 pub use blobs::warm_up;
 pub use error::{InvalidPart, ProgramError};
-pub use execute::{ProgramOutput, execute, execute_in_place};
+pub use execute::{ProgramOutput, execute, execute_in_place, execute_unless};
 pub use verify::{FieldMismatch, VerifyError, verify_batch};
 pub use withdrawals::{COMMON_BRIDGE_L2, WITHDRAWAL_INITIATED};

@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, keccak256};
 use common::{Content, L2, blob_proofs, signed, withdraw_call};
@@ -11,7 +14,7 @@ use ensemble_batch::{
     BatchInput, ParentRef, ProgramKey, SealedBlock, Withdrawal, decode_blocks, encode_blocks,
 };
 use ensemble_node::COMMON_BRIDGE_L2;
-use ensemble_program::{InvalidPart, ProgramError, ProgramOutput, execute};
+use ensemble_program::{InvalidPart, ProgramError, ProgramOutput, execute, execute_unless};
 use serde_json::{Value, json};
 
 /// A batch of two blocks with transfers, a deposit and a withdrawal, and its output.
@@ -54,6 +57,23 @@ fn changed(name: &str, change: impl FnOnce(&mut BatchInput)) -> Result<ProgramOu
         Err(e) => assert!(!matches!(e, ProgramError::Panicked { .. }), "{name}: {e}"),
     }
     out
+}
+
+/// A caller may have it stop before the next block, which is no verdict about the input.
+#[test]
+fn it_stops_between_two_blocks() {
+    let (input, right) = fixture();
+    for last in 0..3 {
+        let asked = AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, Ordering::SeqCst) == last;
+        let out = execute_unless(input, &stop);
+        if last < 2 {
+            assert!(matches!(out, Err(ProgramError::Stopped)), "{out:?}");
+        } else {
+            assert_eq!(&out.unwrap(), right, "it was not told to stop");
+        }
+        assert_eq!(asked.into_inner(), 2.min(last + 1), "once before each block");
+    }
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! What makes proofs.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use alloy_primitives::Bytes;
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ensemble_error::{Classify, Severity};
-use ensemble_messages::ProverType;
+use ensemble_messages::{FailureKind, ProverType};
 
 /// Makes proofs of one kind. Called on a thread of its own, so it may block for as long as a proof takes.
 pub trait ProverBackend: Send + Sync {
@@ -13,9 +18,27 @@ pub trait ProverBackend: Send + Sync {
     /// Proves one batch.
     ///
     /// # Errors
-    /// [`BackendError`] when the input cannot be proven or the backend is out of order. A panic is caught by the
-    /// client and treated as [`BackendError::Failed`].
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError>;
+    /// [`BackendError`] when the input cannot be proven, the backend is out of order, or it was cancelled. A panic is
+    /// caught by the client and treated as [`BackendError::Failed`].
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError>;
+}
+
+/// Says that nobody wants a proof any more, as another prover was faster or the client stops. A backend looks at it now
+/// and then and gives up with [`BackendError::Cancelled`]; one that does not costs its machine time, nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Cancels the proof. For ever: each proof has a `Cancel` of its own.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the proof is in vain.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What a backend made.
@@ -39,13 +62,28 @@ pub enum BackendError {
     /// The backend itself failed (out of memory, missing prover binary); another try may help.
     #[error("the backend failed: {0}")]
     Failed(String),
+    /// The proof is not wanted any more.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl BackendError {
+    /// What the sequencer is told.
+    #[must_use]
+    pub fn told(&self) -> (FailureKind, &str) {
+        match self {
+            Self::Refused(why) => (FailureKind::Refused, why),
+            Self::Failed(why) => (FailureKind::Failed, why),
+            Self::Cancelled => (FailureKind::Failed, "cancelled"),
+        }
+    }
 }
 
 impl Classify for BackendError {
     fn severity(&self) -> Severity {
         match self {
             Self::Refused(_) => Severity::Recoverable,
-            Self::Failed(_) => Severity::Transient,
+            Self::Failed(_) | Self::Cancelled => Severity::Transient,
         }
     }
 }

@@ -11,6 +11,9 @@
 //! `programKey` has 32 bytes, `publicValues` 64 ([`PublicValues`]). What Pico's command line leaves behind is understood
 //! too: `riscvVKey` in place of `programKey`, and `proof` as a list of words.
 //!
+//! When the proof is not wanted any more, or takes too long, the executable is killed (SIGKILL; not what it started: a
+//! script that only calls another program does so with `exec`).
+//!
 //! The executable ends with exit code 0 when it has written the result, and with 65 (`EX_DATAERR` of sysexits.h) when the
 //! program refuses the input, so that trying again is in vain. What it writes to its standard error is in the error.
 //!
@@ -31,7 +34,7 @@ use ensemble_messages::ProverType;
 use serde::Deserialize;
 
 use crate::{
-    backend::{BackendError, BackendProof, ProverBackend},
+    backend::{BackendError, BackendProof, Cancel, ProverBackend},
     protocol::encode_input,
 };
 
@@ -106,7 +109,7 @@ impl CommandBackend {
         Self { config }
     }
 
-    fn run(&self, folder: &Path) -> Result<(), BackendError> {
+    fn run(&self, folder: &Path, cancel: &Cancel) -> Result<(), BackendError> {
         let Self { config } = self;
         let shown = config.program.display();
         let words = folder.join("stderr");
@@ -126,6 +129,7 @@ impl CommandBackend {
         let status: ExitStatus = loop {
             match running.0.try_wait().map_err(|error| failed("waiting for it", &error))? {
                 Some(status) => break status,
+                None if cancel.is_cancelled() => return Err(BackendError::Cancelled),
                 None if Instant::now() >= end => {
                     let after = config.timeout.as_secs();
                     return Err(BackendError::Failed(format!("{shown} made no proof within {after} s")));
@@ -146,7 +150,7 @@ impl ProverBackend for CommandBackend {
         self.config.prover_type
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("ensemble-prover-");
         let folder = match &self.config.directory {
@@ -158,7 +162,7 @@ impl ProverBackend for CommandBackend {
         std::fs::write(folder.path().join("input.bin"), &bytes)
             .map_err(|error| failed("the input", &error))?;
         drop(bytes);
-        self.run(folder.path())?;
+        self.run(folder.path(), cancel)?;
         read(&folder.path().join("proof.json"))
     }
 }
@@ -241,7 +245,7 @@ mod tests {
     }
 
     fn prove(text: &str) -> Result<BackendProof, BackendError> {
-        script(text, Duration::from_secs(60)).prove(&input())
+        script(text, Duration::from_secs(60)).prove(&input(), &Cancel::default())
     }
 
     fn json(proof: &str) -> String {
@@ -298,7 +302,7 @@ mod tests {
             program: "/nowhere/prover".into(),
             ..script("", LOOK).config
         });
-        let error = nowhere.prove(&input()).unwrap_err();
+        let error = nowhere.prove(&input(), &Cancel::default()).unwrap_err();
         assert!(error.to_string().contains("/nowhere/prover cannot be started"), "{error}");
     }
 
@@ -316,13 +320,34 @@ mod tests {
         assert!(text.len() < 2_500 && text.ends_with("the end"), "{}", text.len());
     }
 
+    /// Another prover was faster: the executable is killed, long before its time is over.
+    #[test]
+    fn a_cancelled_executable_is_killed() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let mut backend = script("echo $$ > ../pid; exec sleep 1000", Duration::from_secs(600));
+        backend.config.directory = Some(directory.path().to_path_buf());
+        let (cancel, pid) = (Cancel::default(), directory.path().join("pid"));
+        let (cancelling, started) = (cancel.clone(), pid.clone());
+        let other = std::thread::spawn(move || {
+            // The shell makes the file before it writes to it.
+            while !std::fs::read_to_string(&started).is_ok_and(|text| text.ends_with('\n')) {
+                std::thread::yield_now();
+            }
+            cancelling.cancel();
+        });
+        assert_eq!(backend.prove(&input(), &cancel).unwrap_err(), BackendError::Cancelled);
+        other.join().unwrap();
+        let process = std::fs::read_to_string(pid).unwrap();
+        assert!(!Path::new("/proc").join(process.trim()).exists(), "process {process} still runs");
+    }
+
     /// An executable that never ends is killed, with nothing left behind.
     #[test]
     fn a_silent_executable_is_killed() {
         let directory = tempfile::TempDir::new().unwrap();
         let mut backend = script("echo $$ > ../pid; exec sleep 1000", Duration::from_millis(300));
         backend.config.directory = Some(directory.path().to_path_buf());
-        let error = backend.prove(&input()).unwrap_err();
+        let error = backend.prove(&input(), &Cancel::default()).unwrap_err();
         assert!(error.to_string().contains("no proof within"), "{error}");
         let process = std::fs::read_to_string(directory.path().join("pid")).unwrap();
         assert!(!Path::new("/proc").join(process.trim()).exists(), "process {process} still runs");

@@ -2,9 +2,10 @@
 
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ensemble_messages::ProverType;
+use ensemble_program::ProgramError;
 
 use crate::attestation::{self, AttestationDomain, AttestationKey};
-use crate::backend::{BackendError, BackendProof, ProverBackend};
+use crate::backend::{BackendError, BackendProof, Cancel, ProverBackend};
 
 /// Runs [`ensemble_program::execute`] and signs the public values with an attestation key (EIP-712). No validity
 /// proof: it says that the holder of the key re-executed the batch.
@@ -38,9 +39,15 @@ impl ProverBackend for ExecBackend {
         ProverType::Exec
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
-        let output =
-            ensemble_program::execute(input).map_err(|error| BackendError::Refused(error.to_string()))?;
+    /// Looks at `cancel` between two blocks.
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        let output = ensemble_program::execute_unless(input, &|| cancel.is_cancelled()).map_err(|error| {
+            if matches!(error, ProgramError::Stopped) {
+                BackendError::Cancelled
+            } else {
+                BackendError::Refused(error.to_string())
+            }
+        })?;
         Ok(self.attest(output.program_key, output.public_values))
     }
 }
@@ -85,7 +92,7 @@ mod tests {
 
     #[test]
     fn signs_nothing_that_the_program_refuses() {
-        match backend().prove(&input()) {
+        match backend().prove(&input(), &Cancel::default()) {
             Err(BackendError::Refused(why)) => assert!(!why.is_empty()),
             other => panic!("{other:?}"),
         }

@@ -4,6 +4,7 @@
 //! - [`client`]: [`ProverClient`] asks a sequencer for batches, has a
 //!   [`ProverBackend`] prove them and hands the proofs in until they are acknowledged.
 //! - [`attestation`]: the EIP-712 signature that is the proof of the `exec` backend: sign, recover, check.
+//! - [`tls`]: TLS for both sides.
 //! - `command` (feature `command`): the backend that has any executable make the proofs.
 //! - `exec` (feature `exec`): the backend that re-executes a batch natively and signs the result.
 //!
@@ -17,9 +18,10 @@ pub mod command;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod protocol;
+pub mod tls;
 
 pub use attestation::{AttestationDomain, AttestationError, AttestationKey};
-pub use backend::{BackendError, BackendProof, ProverBackend};
+pub use backend::{BackendError, BackendProof, Cancel, ProverBackend};
 pub use client::{ClientEvent, ClientReport, ProverClient, ProverClientConfig, ProverError};
 #[cfg(feature = "command")]
 pub use command::{CommandBackend, CommandConfig};
@@ -29,3 +31,4 @@ pub use protocol::{
     ClientCodec, ClientMessage, FrameLimits, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
     ServerMessage,
 };
+pub use tls::{ClientTls, ServerStream, TlsError, TlsIdentity};

@@ -10,8 +10,10 @@ use std::cell::Cell;
 use alloy_primitives::{B256, Bytes, FixedBytes};
 use bytes::BytesMut;
 use ensemble_batch::{BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues};
-use ensemble_messages::{BatchProof, LeaseId, ProofRejection, ProverType, SubmitReply, Work};
-use ensemble_prover::protocol::{decode_input, encode_input};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply,
+};
+use ensemble_prover::protocol::{JobOffer, decode_input, encode_input};
 use ensemble_prover::{
     ClientCodec, ClientMessage, FrameLimits, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
     ServerMessage,
@@ -108,8 +110,10 @@ fn client_stream(rng: &mut StdRng) -> (Vec<u8>, Vec<usize>) {
                 token: Some("a token of some length".to_owned()),
             },
             ClientMessage::RequestWork,
-            ClientMessage::Heartbeat { lease },
+            ClientMessage::Fetch { lease, offset: 7 },
+            ClientMessage::Heartbeat { lease, task: ProofTask::Batch { number: 2 } },
             ClientMessage::Submit { lease, proof: proof(rng) },
+            ClientMessage::Failed { lease, kind: FailureKind::Failed, reason: "out of memory".to_owned() },
             ClientMessage::Goodbye,
         ],
     )
@@ -117,16 +121,25 @@ fn client_stream(rng: &mut StdRng) -> (Vec<u8>, Vec<usize>) {
 
 /// The same of a server.
 fn server_stream(rng: &mut StdRng) -> (Vec<u8>, Vec<usize>) {
-    let input = encode_input(&input(rng), 1 << 20).unwrap();
+    let data = encode_input(&input(rng), 1 << 20).unwrap();
     stream(
         &mut ServerCodec::new(limits()),
         [
             ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 9, heartbeat_ms: 5000 },
             ServerMessage::Idle { retry_after_ms: 4 },
-            ServerMessage::Work(Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input }),
-            ServerMessage::HeartbeatAck { alive: true },
+            ServerMessage::Work(JobOffer {
+                lease: LeaseId(1),
+                task: ProofTask::Batch { number: 2 },
+                lease_ms: 3,
+                input_bytes: 4,
+                packed_bytes: 5,
+            }),
+            ServerMessage::Chunk { lease: LeaseId(1), offset: 6, data },
+            ServerMessage::InputGone { lease: LeaseId(1) },
+            ServerMessage::HeartbeatAck { state: LeaseState::Lost },
+            ServerMessage::FailedAck { taken: true },
             ServerMessage::SubmitAck {
-                batch_number: 2,
+                lease: LeaseId(2),
                 reply: SubmitReply::Rejected(ProofRejection::Invalid("words of the checker".to_owned())),
             },
             ServerMessage::Refused {

@@ -10,11 +10,15 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes};
 use bytes::BytesMut;
 use ensemble_batch::{BatchHeader, BatchInput, ProgramKey, PublicValues};
-use ensemble_messages::{BatchProof, LeaseId, ProofRejection, ProverType, SubmitReply, Work};
-use ensemble_prover::protocol::encode_input;
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, PackedInput, ProofRejection, ProofTask, ProverType,
+    SubmitReply, Work,
+};
+use ensemble_prover::protocol::{CHUNK_BYTES, InputHead, InputPacker, JobOffer};
 use ensemble_prover::{
-    BackendError, BackendProof, ClientEvent, ClientMessage, ClientReport, FrameLimits, PROTOCOL_VERSION,
-    ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode, ServerCodec, ServerMessage,
+    BackendError, BackendProof, Cancel, ClientEvent, ClientMessage, ClientReport, FrameLimits,
+    PROTOCOL_VERSION, ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode, ServerCodec,
+    ServerMessage,
 };
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,13 +48,25 @@ fn input(batch_number: u64) -> BatchInput {
     }
 }
 
+fn task(number: u64) -> ProofTask {
+    ProofTask::Batch { number }
+}
+
 fn work(batch_number: u64) -> Work {
-    Work {
-        lease: LeaseId(100 + batch_number),
-        batch_number,
-        lease_ms: 60_000,
-        input: encode_input(&input(batch_number), 1 << 20).unwrap(),
-    }
+    packed(task(batch_number), &input(batch_number))
+}
+
+fn packed(task: ProofTask, input: &BatchInput) -> Work {
+    let head = InputHead {
+        parent: &input.parent,
+        parent_block: input.parent_block,
+        sealed_at: input.sealed_at,
+        da_payload: &input.da_payload,
+        blobs: &input.blobs,
+    };
+    let packer = InputPacker::new(head, 0, 1 << 24).unwrap();
+    let input = Arc::new(packer.finish(&input.chain_config).unwrap());
+    Work { lease: LeaseId(100 + task.last_batch()), task, lease_ms: 60_000, input }
 }
 
 fn backend_proof(input: &BatchInput) -> BackendProof {
@@ -68,6 +84,23 @@ fn proof(batch_number: u64) -> BatchProof {
 
 type Prove = Box<dyn Fn(&BatchInput) -> Result<BackendProof, BackendError> + Send + Sync>;
 
+/// Works until it is cancelled; says when.
+struct Endless(mpsc::Sender<()>);
+
+impl ProverBackend for Endless {
+    fn prover_type(&self) -> ProverType {
+        ProverType::Exec
+    }
+
+    fn prove(&self, _: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        while !cancel.is_cancelled() {
+            std::thread::yield_now();
+        }
+        self.0.send(()).unwrap();
+        Err(BackendError::Cancelled)
+    }
+}
+
 struct TestBackend(Prove);
 
 impl ProverBackend for TestBackend {
@@ -75,7 +108,7 @@ impl ProverBackend for TestBackend {
         ProverType::Exec
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
+    fn prove(&self, input: &BatchInput, _: &Cancel) -> Result<BackendProof, BackendError> {
         (self.0)(input)
     }
 }
@@ -116,6 +149,14 @@ impl Server {
     }
 
     fn client_with(&self, change: impl FnOnce(&mut ProverClientConfig), prove: Prove) -> Client {
+        self.client_of(change, Box::new(TestBackend(prove)))
+    }
+
+    fn client_of(
+        &self,
+        change: impl FnOnce(&mut ProverClientConfig),
+        backend: Box<dyn ProverBackend>,
+    ) -> Client {
         let mut config = ProverClientConfig {
             prover_server_endpoint: self.0.local_addr().unwrap().to_string(),
             proving_time_ms: 10,
@@ -127,7 +168,7 @@ impl Server {
         change(&mut config);
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
-        let client = ProverClient::new(config, Box::new(TestBackend(prove)))
+        let client = ProverClient::new(config, backend)
             .unwrap()
             .on_event(move |event| seen.lock().unwrap().push(event.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
@@ -165,7 +206,7 @@ impl Server {
     async fn working(&self, batch_number: u64, heartbeat_ms: u64) -> Session {
         let mut session = self.session(heartbeat_ms).await;
         assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
-        session.send(ServerMessage::Work(work(batch_number))).await;
+        session.give(&work(batch_number)).await;
         session
     }
 }
@@ -181,14 +222,41 @@ impl Session {
         within(self.0.send(message)).await.unwrap();
     }
 
+    /// Gives work and serves its input in pieces.
+    async fn give(&mut self, work: &Work) {
+        self.send(ServerMessage::Work(JobOffer::from(work))).await;
+        let (lease, packed) = (work.lease, &work.input.packed);
+        let mut offset = 0;
+        while offset < packed.len() {
+            let asked = ClientMessage::Fetch { lease, offset: offset as u64 };
+            assert_eq!(self.next().await, Some(asked));
+            let end = packed.len().min(offset + CHUNK_BYTES);
+            let data = packed.slice(offset..end);
+            self.send(ServerMessage::Chunk { lease, offset: offset as u64, data }).await;
+            offset = end;
+        }
+    }
+
+    /// The next message that is no heartbeat.
+    async fn word(&mut self) -> Option<ClientMessage> {
+        loop {
+            match self.next().await {
+                Some(ClientMessage::Heartbeat { .. }) => {
+                    self.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     async fn expect_submit(&mut self, batch_number: u64) {
         let expected =
             ClientMessage::Submit { lease: LeaseId(100 + batch_number), proof: proof(batch_number) };
-        assert_eq!(self.next().await, Some(expected));
+        assert_eq!(self.word().await, Some(expected));
     }
 
     async fn answer(&mut self, batch_number: u64, reply: SubmitReply) {
-        self.send(ServerMessage::SubmitAck { batch_number, reply }).await;
+        self.send(ServerMessage::SubmitAck { lease: LeaseId(100 + batch_number), reply }).await;
     }
 
     /// Answers requests for work by idle until the client leaves in order.
@@ -217,7 +285,7 @@ async fn proves_one_batch_after_another() {
     session.expect_submit(1).await;
     session.answer(1, SubmitReply::Accepted).await;
     assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
-    session.send(ServerMessage::Work(work(2))).await;
+    session.give(&work(2)).await;
     session.expect_submit(2).await;
     session.answer(2, SubmitReply::Duplicate).await;
     assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
@@ -249,7 +317,7 @@ async fn polls_while_there_is_no_work() {
         session.send(ServerMessage::Idle { retry_after_ms: 1 }).await;
     }
     assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
-    session.send(ServerMessage::Work(work(1))).await;
+    session.give(&work(1)).await;
     session.expect_submit(1).await;
     session.answer(1, SubmitReply::Accepted).await;
     let (stopped, ()) = tokio::join!(client.stopped(), session.expect_goodbye());
@@ -317,14 +385,17 @@ async fn sends_heartbeats_during_a_slow_proof() {
     );
     let mut session = server.working(1, 10).await;
     for _ in 0..3 {
-        assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101) }));
-        session.send(ServerMessage::HeartbeatAck { alive: true }).await;
+        assert_eq!(
+            session.next().await,
+            Some(ClientMessage::Heartbeat { lease: LeaseId(101), task: task(1) })
+        );
+        session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
     }
     release.send(()).unwrap();
     loop {
         match session.next().await {
             Some(ClientMessage::Heartbeat { .. }) => {
-                session.send(ServerMessage::HeartbeatAck { alive: true }).await;
+                session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
             }
             Some(ClientMessage::Submit { proof: got, .. }) => {
                 assert_eq!(got, proof(1));
@@ -352,14 +423,35 @@ async fn keeps_proving_over_a_restart_of_the_server() {
     );
     drop(server.working(1, 5000).await);
     let mut session = server.session(5000).await;
-    assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101) }));
-    session.send(ServerMessage::HeartbeatAck { alive: false }).await;
+    assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101), task: task(1) }));
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Lost }).await;
     client.until(|event| *event == ClientEvent::LeaseLost { batch_number: 1 }).await;
     release.send(()).unwrap();
     session.expect_submit(1).await;
     session.answer(1, SubmitReply::Accepted).await;
     let (stopped, ()) = tokio::join!(client.stopped(), session.expect_goodbye());
     assert_eq!((stopped.0.accepted, stopped.0.leases_lost), (1, 1));
+}
+
+/// Another prover was faster: the backend is stopped, and then the client asks for the next batch. So it is when the
+/// client is stopped.
+#[tokio::test]
+async fn vain_work_is_given_up() {
+    let server = Server::start().await;
+    let (gave_up, given_up) = mpsc::channel();
+    let client = server.client_of(|_| {}, Box::new(Endless(gave_up)));
+    let mut session = server.working(1, 10).await;
+    assert_eq!(session.next().await, Some(ClientMessage::Heartbeat { lease: LeaseId(101), task: task(1) }));
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Done }).await;
+    assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
+    given_up.try_recv().expect("the backend had ended before");
+    session.give(&work(2)).await;
+    assert!(matches!(session.next().await, Some(ClientMessage::Heartbeat { .. })));
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
+    let (report, events) = client.stopped().await;
+    given_up.try_recv().expect("the backend has ended with the client");
+    assert_eq!((report.cancelled, report.failed, report.unfinished), (1, 0, Some(2)));
+    assert!(events.contains(&ClientEvent::Cancelled { batch_number: 1 }));
 }
 
 #[tokio::test]
@@ -370,7 +462,7 @@ async fn goes_on_after_a_rejected_proof() {
     session.expect_submit(1).await;
     session.answer(1, SubmitReply::Rejected(ProofRejection::NotWanted)).await;
     assert_eq!(session.next().await, Some(ClientMessage::RequestWork), "not handed in again");
-    session.send(ServerMessage::Work(work(2))).await;
+    session.give(&work(2)).await;
     session.expect_submit(2).await;
     session.answer(2, SubmitReply::Accepted).await;
     let (stopped, ()) = tokio::join!(client.stopped(), session.expect_goodbye());
@@ -384,17 +476,17 @@ async fn a_server_of_another_version_is_final() {
     let mut stream = server.raw().await;
     let mut header = [0u8; 10];
     stream.read_exact(&mut header).await.unwrap();
-    assert_eq!(header[4..], *b"ENSB\x00\x01");
-    // Refused as version 2 writes it, with something behind the reason that version 1 does not know
-    let reason = b"this is version 2";
+    assert_eq!(header[4..], *b"ENSB\x00\x02");
+    // Refused as version 3 writes it, with something behind the reason that version 2 does not know
+    let reason = b"this is version 3";
     let mut frame = vec![0, 0, 0, 10 + reason.len() as u8 + 3];
-    frame.extend_from_slice(b"ENSB\x00\x02\x01\x01\x00");
+    frame.extend_from_slice(b"ENSB\x00\x03\x01\x01\x00");
     frame.push(reason.len() as u8);
     frame.extend_from_slice(reason);
     frame.extend_from_slice(&[1, 2, 3]);
     stream.write_all(&frame).await.unwrap();
     let error = client.failed().await;
-    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 2".to_owned() });
+    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 3".to_owned() });
 }
 
 #[tokio::test]
@@ -494,11 +586,28 @@ async fn failing_backends_do_not_end_the_client() {
         }),
     );
     let mut session = server.working(1, 5000).await;
-    let unreadable = Work { input: Bytes::from_static(b"?"), ..work(4) };
-    let mislabelled = Work { batch_number: 9, ..work(4) };
-    for next in [work(2), work(3), unreadable, mislabelled, work(4)] {
+    let unreadable = PackedInput { bytes: 1, packed: Bytes::from_static(b"?") };
+    let unreadable = Work { input: Arc::new(unreadable), ..work(4) };
+    let mislabelled = Work { task: task(9), ..work(4) };
+    let told = [
+        (101, FailureKind::Refused, "bad witness"),
+        (102, FailureKind::Failed, "out of order"),
+        (103, FailureKind::Failed, "limit"),
+        (104, FailureKind::Failed, "unusable"),
+        (104, FailureKind::Failed, "offered as batch 9"),
+    ];
+    for (next, (lease, kind, part)) in
+        [work(2), work(3), unreadable, mislabelled, work(4)].into_iter().zip(told)
+    {
+        match session.word().await {
+            Some(ClientMessage::Failed { lease: LeaseId(got), kind: said, reason }) => {
+                assert!(got == lease && said == kind && reason.contains(part), "{got} {said} {reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        session.send(ServerMessage::FailedAck { taken: true }).await;
         assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
-        session.send(ServerMessage::Work(next)).await;
+        session.give(&next).await;
     }
     session.expect_submit(4).await;
     session.answer(4, SubmitReply::Accepted).await;
@@ -534,7 +643,7 @@ async fn stops_without_waiting_for_a_long_proof() {
     );
     let mut session = server.working(1, 10).await;
     assert!(matches!(session.next().await, Some(ClientMessage::Heartbeat { .. })));
-    session.send(ServerMessage::HeartbeatAck { alive: true }).await;
+    session.send(ServerMessage::HeartbeatAck { state: LeaseState::Alive }).await;
     let (report, _) = client.stopped().await;
     assert_eq!(report.unfinished, Some(1));
     release.send(()).unwrap();
@@ -555,49 +664,71 @@ async fn stopping_waits_for_the_answer_to_a_proof() {
     assert_eq!((report.accepted, report.unfinished), (1, None));
 }
 
-/// SEQ-INV-11: an input over the configured size is refused by its announced length.
+/// SEQ-INV-11: an input over the configured size is refused by its announced length, and the next one is taken.
 #[tokio::test]
 async fn oversized_inputs_are_refused() {
     let server = Server::start().await;
     let client = server.client_with(|c| c.max_input_bytes = 2000, Box::new(|input| Ok(backend_proof(input))));
     let mut session = server.session(5000).await;
     assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
-    let big = Work { input: vec![0; 2000].into(), ..work(1) };
-    session.send(ServerMessage::Work(big)).await;
-    assert!(!matches!(within(session.0.next()).await, Some(Ok(_))), "the client hangs up");
-    let mut session = server.session(5000).await;
+    let big = BatchInput { da_payload: vec![0; 2000].into(), ..input(1) };
+    session.send(ServerMessage::Work(JobOffer::from(&packed(task(1), &big)))).await;
+    match session.next().await {
+        Some(ClientMessage::Failed { lease: LeaseId(101), kind: FailureKind::Failed, reason }) => {
+            assert!(reason.contains("max_input_bytes"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    session.send(ServerMessage::FailedAck { taken: true }).await;
     assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
+    session.give(&work(2)).await;
+    session.expect_submit(2).await;
+    session.answer(2, SubmitReply::Accepted).await;
     let (stopped, ()) = tokio::join!(client.stopped(), session.expect_goodbye());
-    assert_eq!((stopped.0.sessions, stopped.0.received), (2, 0));
-    assert!(
-        stopped
-            .1
-            .iter()
-            .any(|e| matches!(e, ClientEvent::Disconnected { reason, .. } if reason.contains("limit"))),
-        "{:?}",
-        stopped.1
-    );
+    assert_eq!((stopped.0.sessions, stopped.0.failed, stopped.0.accepted), (1, 1, 1));
 }
 
-/// An input that takes longer than the time-out for answers, but keeps coming.
+/// An input of many pieces, of which one takes longer than the time-out for answers, but keeps coming.
 #[tokio::test]
-async fn a_slow_line_is_waited_for() {
+async fn a_large_input_on_a_slow_line() {
     let server = Server::start().await;
-    let client =
-        server.client_with(|c| c.reply_timeout_ms = 1000, Box::new(|input| Ok(backend_proof(input))));
+    let mut noise = vec![0; 3 << 20];
+    rand::RngCore::fill_bytes(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1), &mut noise);
+    let large = BatchInput { da_payload: noise.into(), ..input(1) };
+    let expected = large.clone();
+    let client = server.client_with(
+        |c| c.reply_timeout_ms = 1000,
+        Box::new(move |input| {
+            assert!(*input == expected, "the input came through");
+            Ok(backend_proof(input))
+        }),
+    );
     let mut session = server.session(5000).await;
     assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
+    let work = packed(task(1), &large);
+    session.give(&work).await;
+    session.expect_submit(1).await;
+    session.answer(1, SubmitReply::RetryLater { retry_after_ms: 10 }).await;
+    session.expect_submit(1).await;
+    session.answer(1, SubmitReply::Accepted).await;
+
+    assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
+    session.send(ServerMessage::Work(JobOffer::from(&work))).await;
+    assert!(matches!(session.next().await, Some(ClientMessage::Fetch { offset: 0, .. })));
+    let data = work.input.packed.slice(..CHUNK_BYTES);
     let mut bytes = BytesMut::new();
-    ServerCodec::default().encode(ServerMessage::Work(work(1)), &mut bytes).unwrap();
+    ServerCodec::default()
+        .encode(ServerMessage::Chunk { lease: work.lease, offset: 0, data }, &mut bytes)
+        .unwrap();
     for piece in bytes.chunks(bytes.len().div_ceil(30)) {
         // the line, not a synchronisation: 30 pieces in 1.5 s
         tokio::time::sleep(Duration::from_millis(50)).await;
         session.0.get_mut().write_all(piece).await.unwrap();
     }
-    session.expect_submit(1).await;
-    session.answer(1, SubmitReply::Accepted).await;
-    let (stopped, ()) = tokio::join!(client.stopped(), session.expect_goodbye());
-    assert_eq!((stopped.0.accepted, stopped.0.sessions), (1, 1));
+    let next = CHUNK_BYTES as u64;
+    assert_eq!(session.next().await, Some(ClientMessage::Fetch { lease: work.lease, offset: next }));
+    let (report, _) = client.stopped().await;
+    assert_eq!((report.accepted, report.sessions), (1, 1));
 }
 
 #[test]
@@ -606,5 +737,5 @@ fn a_backend_of_another_kind_is_refused() {
     let error =
         ProverClient::new(config, Box::new(TestBackend(Box::new(|i| Ok(backend_proof(i)))))).unwrap_err();
     assert!(matches!(&error, ProverError::Config { key: "prover_type", .. }), "{error}");
-    assert!(FrameLimits::default().client_max < FrameLimits::default().server_max);
+    assert!(CHUNK_BYTES + 100 < FrameLimits::default().server_max);
 }

@@ -51,6 +51,8 @@ pub const FAIL_POINTS: &[&str] = &[
     "store.extend_lease.after",
     "store.remove_lease.before",
     "store.remove_lease.after",
+    "store.set_back.before",
+    "store.set_back.after",
 ];
 
 /// A fail point: panics, or fails as a disk would, when a test has told it to.

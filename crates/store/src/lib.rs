@@ -22,7 +22,7 @@ pub use fail_point::FAIL_POINTS;
 pub use intents::{
     IntentRecord, IntentState, OpenTransactions, PastTransaction, SIGNED_NONCES_KEPT, SignedTransaction,
 };
-pub use proofs::{LeaseRecord, StoredProof};
+pub use proofs::{LeaseRecord, Setback, StoredProof};
 pub use store::{ChainIdentity, Store, StoreLock};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Proofs and leases.
 
 use ensemble_messages::{BatchProof, LeaseId, ProverType};
+use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Store, StoreError,
@@ -32,6 +33,35 @@ pub struct LeaseRecord {
     pub expires_at: u64,
 }
 
+/// A proof that was tried in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setback {
+    /// Batch.
+    pub batch_number: u64,
+    /// Kind of proof.
+    pub prover_type: ProverType,
+    /// How often.
+    pub failures: u32,
+    /// Unix milliseconds before which it is not tried again.
+    pub retry_at: u64,
+    /// Name of the prover that tried last; empty when it came to no prover.
+    pub prover: String,
+    /// Why the last try failed.
+    pub reason: String,
+}
+
+fn setback_of(row: &SqliteRow) -> Result<Setback, StoreError> {
+    let r = Reader { table: "setbacks", row };
+    Ok(Setback {
+        batch_number: r.int("batch_number")?,
+        prover_type: r.parse("prover_type")?,
+        failures: u32::try_from(r.int("failures")?).map_err(|e| r.corrupt("failures", e))?,
+        retry_at: r.int("retry_at")?,
+        prover: r.text("prover")?,
+        reason: r.text("reason")?,
+    })
+}
+
 impl Store {
     /// Keeps a checked proof and ends its lease, in one transaction; false when one of this kind is there already.
     ///
@@ -50,11 +80,16 @@ impl Store {
         .bind(to_binary(proof)?)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("DELETE FROM leases WHERE batch_number = ? AND prover_type = ?")
-            .bind(int(proof.batch_number)?)
-            .bind(proof.prover_type.as_str())
-            .execute(&mut *tx)
-            .await?;
+        for query in [
+            "DELETE FROM leases WHERE batch_number = ? AND prover_type = ?",
+            "DELETE FROM setbacks WHERE batch_number = ? AND prover_type = ?",
+        ] {
+            sqlx::query(query)
+                .bind(int(proof.batch_number)?)
+                .bind(proof.prover_type.as_str())
+                .execute(&mut *tx)
+                .await?;
+        }
         tx.commit().await?;
         hit("store.insert_proof.after")?;
         Ok(done.rows_affected() > 0)
@@ -141,6 +176,92 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Keeps what is known of a failed proof and ends the lease it was tried under, in one transaction. With a lease that
+    /// is gone nothing is kept, and false is given: the failure was told before, or the batch is somebody else's.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn set_back(&self, lease: Option<LeaseId>, setback: &Setback) -> Result<bool, StoreError> {
+        hit("store.set_back.before")?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        if let Some(lease) = lease {
+            let ended =
+                sqlx::query("DELETE FROM leases WHERE id = ? AND batch_number = ? AND prover_type = ?")
+                    .bind(int(lease.0)?)
+                    .bind(int(setback.batch_number)?)
+                    .bind(setback.prover_type.as_str())
+                    .execute(&mut *tx)
+                    .await?;
+            if ended.rows_affected() == 0 {
+                return Ok(false);
+            }
+        }
+        sqlx::query(
+            "INSERT OR REPLACE INTO setbacks (batch_number, prover_type, failures, retry_at, prover, reason) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(int(setback.batch_number)?)
+        .bind(setback.prover_type.as_str())
+        .bind(setback.failures)
+        .bind(int(setback.retry_at)?)
+        .bind(&setback.prover)
+        .bind(&setback.reason)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        hit("store.set_back.after")?;
+        Ok(true)
+    }
+
+    /// The setback of one batch and kind.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn setback(
+        &self,
+        batch_number: u64,
+        prover_type: ProverType,
+    ) -> Result<Option<Setback>, StoreError> {
+        let row = sqlx::query("SELECT * FROM setbacks WHERE batch_number = ? AND prover_type = ?")
+            .bind(int(batch_number)?)
+            .bind(prover_type.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(setback_of).transpose()
+    }
+
+    /// The setbacks of unverified batches, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn setbacks(&self, limit: u32) -> Result<Vec<Setback>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.* FROM setbacks s JOIN batches b ON b.number = s.batch_number \
+             WHERE b.status <> 'verified' ORDER BY s.batch_number, s.prover_type LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(setback_of).collect()
+    }
+
+    /// Has no failed proof wait longer than until `latest`, and forgets those of verified batches.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn cap_setbacks(&self, latest: u64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE setbacks SET retry_at = ?1 WHERE retry_at > ?1")
+            .bind(int(latest)?)
+            .execute(&self.pool)
+            .await?;
+        sqlx::query(
+            "DELETE FROM setbacks WHERE batch_number IN (SELECT number FROM batches WHERE status = 'verified')",
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Shortens every lease that would last longer than `latest`; gives how many there were.
     ///
     /// # Errors
@@ -185,21 +306,25 @@ impl Store {
             .collect()
     }
 
-    /// Unverified batches that lack a proof of this kind, ascending, at most `limit`.
+    /// Unverified batches that lack a proof of this kind and do not rest after a setback at `now` (Unix milliseconds),
+    /// ascending, at most `limit`.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub async fn batches_without_proof(
         &self,
         prover_type: ProverType,
+        now: u64,
         limit: u32,
     ) -> Result<Vec<u64>, StoreError> {
         let rows = sqlx::query(
             "SELECT number FROM batches b WHERE status <> 'verified' AND NOT EXISTS \
-             (SELECT 1 FROM proofs p WHERE p.batch_number = b.number AND p.prover_type = ?) \
-             ORDER BY number LIMIT ?",
+             (SELECT 1 FROM proofs p WHERE p.batch_number = b.number AND p.prover_type = ?1) \
+             AND NOT EXISTS (SELECT 1 FROM setbacks s WHERE s.batch_number = b.number \
+             AND s.prover_type = ?1 AND s.retry_at > ?2) ORDER BY number LIMIT ?3",
         )
         .bind(prover_type.as_str())
+        .bind(int(now)?)
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;

@@ -16,7 +16,7 @@ use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 
 use crate::{
     BatchRecord, BatchStatus, BlockExtras, ChainIdentity, Cursor, IntentState, LeaseRecord, PastTransaction,
-    SIGNED_NONCES_KEPT, SignedTransaction, Store, StoreError, StoredProof, Unwound,
+    SIGNED_NONCES_KEPT, Setback, SignedTransaction, Store, StoreError, StoredProof, Unwound,
 };
 
 /// A store in a folder that goes away with it.
@@ -693,6 +693,57 @@ async fn lease_numbers_are_never_used_twice() {
     assert!(third > second, "{third:?} after {second:?}");
 }
 
+fn setback(batch_number: u64, failures: u32, retry_at: u64) -> Setback {
+    Setback {
+        batch_number,
+        prover_type: ProverType::Exec,
+        failures,
+        retry_at,
+        prover: "a".to_owned(),
+        reason: "out of memory".to_owned(),
+    }
+}
+
+/// A failure is told once and ends its lease, the batch rests, over a new start too; the proof ends that.
+#[tokio::test]
+async fn a_setback_is_kept_until_the_proof_is_there() {
+    let mut bed = Bed::new().await;
+    bed.store.insert_batch(&batch(None, 1)).await.unwrap();
+    let lease = bed.store.insert_lease(1, ProverType::Exec, "a", 100).await.unwrap();
+    let other = bed.store.insert_lease(1, ProverType::Sp1, "b", 100).await.unwrap();
+    assert!(
+        !bed.store.set_back(Some(other), &setback(1, 1, 50)).await.unwrap(),
+        "the lease is of another kind"
+    );
+    assert!(bed.store.set_back(Some(lease), &setback(1, 1, 50)).await.unwrap());
+    assert!(!bed.store.set_back(Some(lease), &setback(1, 2, 90)).await.unwrap(), "told again");
+    assert_eq!(bed.store.leases().await.unwrap().iter().map(|l| l.id).collect::<Vec<_>>(), [other]);
+    bed.reopen().await;
+    assert_eq!(bed.store.setbacks(10).await.unwrap(), [setback(1, 1, 50)]);
+    assert_eq!(bed.store.setback(1, ProverType::Exec).await.unwrap(), Some(setback(1, 1, 50)));
+    assert_eq!(bed.store.setback(1, ProverType::Sp1).await.unwrap(), None);
+    let open = async |kind, now| bed.store.batches_without_proof(kind, now, 9).await.unwrap();
+    assert_eq!(open(ProverType::Exec, 49).await, [] as [u64; 0]);
+    assert_eq!(open(ProverType::Exec, 50).await, [1]);
+    assert_eq!(open(ProverType::Sp1, 49).await, [1], "kinds do not wait for each other");
+    assert!(bed.store.set_back(None, &setback(1, 2, 90)).await.unwrap());
+    assert_eq!(bed.store.setbacks(10).await.unwrap(), [setback(1, 2, 90)]);
+    bed.store.cap_setbacks(60).await.unwrap();
+    assert_eq!(bed.store.setbacks(10).await.unwrap(), [setback(1, 2, 60)]);
+    bed.store.insert_proof(&proof(1, ProverType::Exec), "a").await.unwrap();
+    assert_eq!(bed.store.setbacks(10).await.unwrap(), []);
+
+    // One that is verified without this proof is forgotten.
+    bed.store.remove_proof(1, ProverType::Exec).await.unwrap();
+    bed.store.set_back(None, &setback(1, 3, 99)).await.unwrap();
+    bed.store.mark_verified(1, None).await.unwrap();
+    assert_eq!(bed.store.setbacks(10).await.unwrap(), []);
+    bed.store.cap_setbacks(99).await.unwrap();
+    let left: (i64,) =
+        sqlx::query_as("SELECT count(*) FROM setbacks").fetch_one(&bed.store.pool).await.unwrap();
+    assert_eq!(left, (0,));
+}
+
 #[tokio::test]
 async fn batches_that_lack_a_proof() {
     let bed = Bed::new().await;
@@ -704,9 +755,9 @@ async fn batches_that_lack_a_proof() {
     }
     bed.store.mark_verified(1, None).await.unwrap();
     bed.store.insert_proof(&proof(3, ProverType::Exec), "a").await.unwrap();
-    assert_eq!(bed.store.batches_without_proof(ProverType::Exec, 10).await.unwrap(), [2, 4, 5]);
-    assert_eq!(bed.store.batches_without_proof(ProverType::Exec, 2).await.unwrap(), [2, 4]);
-    assert_eq!(bed.store.batches_without_proof(ProverType::Sp1, 10).await.unwrap(), [2, 3, 4, 5]);
+    assert_eq!(bed.store.batches_without_proof(ProverType::Exec, 0, 10).await.unwrap(), [2, 4, 5]);
+    assert_eq!(bed.store.batches_without_proof(ProverType::Exec, 0, 2).await.unwrap(), [2, 4]);
+    assert_eq!(bed.store.batches_without_proof(ProverType::Sp1, 0, 10).await.unwrap(), [2, 3, 4, 5]);
 }
 
 // -------------------------------------------------------------------------------------------------------- intents
@@ -892,7 +943,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     pool.close().await;
 
     let store = Store::open(&file).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 2);
+    assert_eq!(store.schema_version().await.unwrap(), 3);
     let kept = store.signed_of(&open.id).await.unwrap();
     assert_eq!(kept.iter().map(|tx| (tx.hash, tx.nonce)).collect::<Vec<_>>(), [(word(0), 0)]);
     assert_eq!(store.pending_intents(SenderRole::Committer).await.unwrap(), [open]);
@@ -916,6 +967,7 @@ async fn damaged_values_are_named() {
     bed.store.insert_batch(&batch(None, 1)).await.unwrap();
     bed.store.insert_proof(&proof(1, ProverType::Exec), "a").await.unwrap();
     bed.store.insert_lease(7, ProverType::Exec, "a", 5).await.unwrap();
+    bed.store.set_back(None, &setback(1, 1, 5)).await.unwrap();
     let i = intent("i", SenderRole::Committer);
     bed.store.put_intent(&i).await.unwrap();
     bed.store.insert_signed(&signed(&i, 1, 5)).await.unwrap();
@@ -953,6 +1005,8 @@ async fn damaged_values_are_named() {
     check("insert", bed.store.insert_batch(&batch(None, 1)).await.unwrap_err(), ("batches", "header", "1"));
     bed.sql("UPDATE proofs SET proof = X'0102'").await;
     check("proof", bed.store.proofs_of(1).await.unwrap_err(), ("proofs", "proof", "1"));
+    bed.sql("UPDATE setbacks SET failures = -1").await;
+    check("setback", bed.store.setbacks(1).await.unwrap_err(), ("setbacks", "failures", "1"));
     bed.sql("UPDATE leases SET prover_type = 'steam'").await;
     check("lease", bed.store.leases().await.unwrap_err(), ("leases", "prover_type", "1"));
 
@@ -967,7 +1021,7 @@ async fn damaged_values_are_named() {
         bed.store.pending_intents(SenderRole::Committer).await.unwrap_err(),
         ("intents", "intent", "i"),
     );
-    assert_eq!(seen, 19);
+    assert_eq!(seen, 20);
 }
 
 /// A confirmed intent must know its transaction: zero would be a transaction that does not exist.
@@ -1262,6 +1316,7 @@ async fn read_all(store: &Store) -> Result<(), StoreError> {
         store.past_signed(role).await?;
     }
     store.leases().await?;
+    store.setbacks(10).await?;
     Ok(())
 }
 

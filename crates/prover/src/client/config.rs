@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::ProverError;
 use crate::protocol::{FrameLimits, check_name};
+use crate::tls::ClientTls;
 
 /// Settings of a [`super::ProverClient`]; the section `[prover_client]` of its configuration file.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -21,6 +22,9 @@ pub struct ProverClientConfig {
     pub name: String,
     /// Shared secret, when the server wants one. Not shown by `Debug`.
     pub token: Option<String>,
+    /// TLS, when the server speaks it.
+    #[serde(skip)]
+    pub tls: Option<ClientTls>,
     /// Milliseconds until a connection attempt is given up.
     pub connect_timeout_ms: u64,
     /// Milliseconds until a missing answer counts as a dead connection; also bounds the sending of one message.
@@ -33,7 +37,7 @@ pub struct ProverClientConfig {
     pub backoff_max_ms: u64,
     /// Milliseconds a stopping client waits for the answer to a finished proof.
     pub shutdown_grace_ms: u64,
-    /// Most bytes of a batch's input that are accepted.
+    /// Most bytes of a batch's input that are accepted, before compression. Default 1 GiB.
     pub max_input_bytes: usize,
 }
 
@@ -45,13 +49,14 @@ impl Default for ProverClientConfig {
             prover_type: ProverType::Exec,
             name: "prover".to_owned(),
             token: None,
+            tls: None,
             connect_timeout_ms: 10_000,
             reply_timeout_ms: 30_000,
             submit_timeout_ms: 120_000,
             backoff_initial_ms: 500,
             backoff_max_ms: 30_000,
             shutdown_grace_ms: 5000,
-            max_input_bytes: FrameLimits::default().server_max,
+            max_input_bytes: 1 << 30,
         }
     }
 }
@@ -64,6 +69,7 @@ impl fmt::Debug for ProverClientConfig {
             prover_type,
             name,
             token,
+            tls,
             connect_timeout_ms,
             reply_timeout_ms,
             submit_timeout_ms,
@@ -78,6 +84,7 @@ impl fmt::Debug for ProverClientConfig {
             .field("prover_type", prover_type)
             .field("name", name)
             .field("token", &token.as_ref().map(|_| "***"))
+            .field("tls", tls)
             .field("connect_timeout_ms", connect_timeout_ms)
             .field("reply_timeout_ms", reply_timeout_ms)
             .field("submit_timeout_ms", submit_timeout_ms)

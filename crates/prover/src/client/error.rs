@@ -11,6 +11,9 @@ pub enum ProverError {
         /// What is wrong and what would be right.
         what: String,
     },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     /// The server speaks another version of the protocol.
     #[error(
         "the prover server speaks another version of the protocol ({reason}); run the prover of the server's release"
@@ -31,6 +34,7 @@ impl Classify for ProverError {
     fn severity(&self) -> Severity {
         match self {
             Self::Config { .. } | Self::WrongVersion { .. } | Self::Unauthorized { .. } => Severity::Fatal,
+            Self::Tls(error) => error.severity(),
         }
     }
 }

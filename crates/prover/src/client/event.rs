@@ -29,9 +29,14 @@ pub enum ClientEvent {
         /// Bytes of its input.
         input_bytes: usize,
     },
-    /// The lease went to somebody else; the proof is finished and handed in all the same.
+    /// The lease may have gone to somebody else; the proof is finished and handed in all the same.
     LeaseLost {
         /// Batch of the lease.
+        batch_number: u64,
+    },
+    /// Another prover has finished the batch: the backend is told to stop.
+    Cancelled {
+        /// The batch.
         batch_number: u64,
     },
     /// The backend made a proof.
@@ -85,6 +90,8 @@ pub struct ClientReport {
     pub rejected: u64,
     /// Leases lost while proving.
     pub leases_lost: u64,
+    /// Proofs given up as another prover was faster.
+    pub cancelled: u64,
     /// Batch whose proof was made, or in the making, when the client was stopped, without an answer for it.
     pub unfinished: Option<u64>,
 }

@@ -1,15 +1,19 @@
 //! What the client decides. Time is milliseconds on a monotonic clock that the caller reads.
 
-use ensemble_messages::{BatchProof, LeaseId, ProverType, SubmitReply, Work};
+use ensemble_messages::{BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
-use crate::backend::BackendProof;
-use crate::protocol::{ClientMessage, PROTOCOL_VERSION, RefusalCode, ServerMessage};
+use crate::backend::{BackendError, BackendProof};
+use crate::protocol::{
+    ClientMessage, InputError, InputReader, JobOffer, PROTOCOL_VERSION, RefusalCode, ServerMessage,
+};
 
 /// Shortest wait between two messages of the same kind, whatever the server or the configuration say.
 pub(super) const MIN_PAUSE_MS: u64 = 10;
+/// Wait before a failure is told again that the server could not keep.
+const TELL_AGAIN_MS: u64 = 1000;
 /// Longest wait that a server can ask for.
 pub(super) const MAX_PAUSE_MS: u64 = 5 * 60 * 1000;
 
@@ -19,7 +23,12 @@ pub(super) enum Action {
     Connect,
     Send(ClientMessage),
     Disconnect,
-    Prove(Work),
+    Prove {
+        task: ProofTask,
+        input: Vec<u8>,
+    },
+    /// Has the backend give up; [`Machine::proved`] follows.
+    Cancel,
     Emit(ClientEvent),
     Finish(Result<(), ProverError>),
 }
@@ -28,8 +37,10 @@ pub(super) enum Action {
 enum Awaited {
     Welcome,
     WorkReply,
+    Chunk,
     HeartbeatAck,
     SubmitAck,
+    FailedAck,
 }
 
 impl Awaited {
@@ -37,8 +48,10 @@ impl Awaited {
         match self {
             Self::Welcome => "hello",
             Self::WorkReply => "request for work",
+            Self::Chunk => "request for a piece of the input",
             Self::HeartbeatAck => "heartbeat",
             Self::SubmitAck => "proof",
+            Self::FailedAck => "failure",
         }
     }
 }
@@ -59,15 +72,43 @@ enum Link {
 
 #[derive(Debug)]
 enum Job {
-    Proving { lease: LeaseId, batch_number: u64, lease_ms: u64, since: u64, heartbeat_at: Option<u64> },
-    Proven { lease: LeaseId, proof: BatchProof, submit_at: u64 },
+    /// The input comes in.
+    Fetching {
+        offer: JobOffer,
+        reader: Box<InputReader>,
+        heartbeat_at: u64,
+    },
+    Proving {
+        lease: LeaseId,
+        task: ProofTask,
+        lease_ms: u64,
+        since: u64,
+        heartbeat_at: u64,
+        lost: bool,
+    },
+    /// The backend was told to give up and has not done so yet.
+    Stopping,
+    Proven {
+        lease: LeaseId,
+        proof: BatchProof,
+        submit_at: u64,
+    },
+    /// There will be no proof; the server does not know yet.
+    Failed {
+        lease: LeaseId,
+        kind: FailureKind,
+        reason: String,
+        tell_at: u64,
+    },
 }
 
 impl Job {
-    fn batch_number(&self) -> u64 {
+    /// Batch whose proof is made or in the making.
+    fn unfinished(&self) -> Option<u64> {
         match self {
-            Self::Proving { batch_number, .. } => *batch_number,
-            Self::Proven { proof, .. } => proof.batch_number,
+            Self::Proving { task, .. } => Some(task.last_batch()),
+            Self::Proven { proof, .. } => Some(proof.batch_number),
+            Self::Fetching { .. } | Self::Stopping | Self::Failed { .. } => None,
         }
     }
 }
@@ -105,7 +146,7 @@ impl Machine {
     }
 
     pub(super) fn report(&self) -> ClientReport {
-        ClientReport { unfinished: self.job.as_ref().map(Job::batch_number), ..self.report.clone() }
+        ClientReport { unfinished: self.job.as_ref().and_then(Job::unfinished), ..self.report.clone() }
     }
 
     /// Decides what is due at `now`, and hands out what is to be done.
@@ -122,8 +163,11 @@ impl Machine {
             Link::Up { awaited: Some((_, deadline)), .. } => Some(*deadline),
             Link::Up { awaited: None, .. } => match &self.job {
                 None => Some(self.request_at),
-                Some(Job::Proving { heartbeat_at, .. }) => *heartbeat_at,
+                Some(Job::Fetching { .. }) => Some(0),
+                Some(Job::Proving { heartbeat_at, .. }) => Some(*heartbeat_at),
+                Some(Job::Stopping) => None,
                 Some(Job::Proven { submit_at, .. }) => Some(*submit_at),
+                Some(Job::Failed { tell_at, .. }) => Some(*tell_at),
             },
         };
         match (next, self.stop_by) {
@@ -134,8 +178,8 @@ impl Machine {
 
     fn advance(&mut self, now: u64) {
         if let Some(stop_by) = self.stop_by {
-            let answer_may_come =
-                matches!(self.link, Link::Up { .. }) && matches!(self.job, Some(Job::Proven { .. }));
+            let answer_may_come = matches!(self.link, Link::Up { .. })
+                && matches!(self.job, Some(Job::Proven { .. } | Job::Failed { .. }));
             if !answer_may_come || now >= stop_by {
                 return self.leave();
             }
@@ -160,16 +204,32 @@ impl Machine {
                     None if now >= self.request_at => {
                         self.send(now, ClientMessage::RequestWork, Awaited::WorkReply);
                     }
-                    Some(Job::Proving { lease, lease_ms, heartbeat_at: Some(at), .. }) if now >= *at => {
+                    Some(Job::Fetching { offer, heartbeat_at: at, .. }) if now >= *at => {
+                        *at = now + heartbeat_ms.min(offer.lease_ms / 3).max(MIN_PAUSE_MS);
+                        let (lease, task) = (offer.lease, offer.task);
+                        self.send(now, ClientMessage::Heartbeat { lease, task }, Awaited::HeartbeatAck);
+                    }
+                    Some(Job::Fetching { offer, reader, .. }) => {
+                        let message = ClientMessage::Fetch { lease: offer.lease, offset: reader.offset() };
+                        self.send(now, message, Awaited::Chunk);
+                    }
+                    Some(Job::Proving { lease, task, lease_ms, heartbeat_at: at, .. }) if now >= *at => {
                         *at = now + heartbeat_ms.min(*lease_ms / 3).max(MIN_PAUSE_MS);
-                        let lease = *lease;
-                        self.send(now, ClientMessage::Heartbeat { lease }, Awaited::HeartbeatAck);
+                        let (lease, task) = (*lease, *task);
+                        self.send(now, ClientMessage::Heartbeat { lease, task }, Awaited::HeartbeatAck);
                     }
                     Some(Job::Proven { lease, proof, submit_at }) if now >= *submit_at => {
                         let message = ClientMessage::Submit { lease: *lease, proof: proof.clone() };
                         self.send(now, message, Awaited::SubmitAck);
                     }
-                    None | Some(Job::Proving { .. } | Job::Proven { .. }) => {}
+                    Some(Job::Failed { lease, kind, reason, tell_at }) if now >= *tell_at => {
+                        let message =
+                            ClientMessage::Failed { lease: *lease, kind: *kind, reason: reason.clone() };
+                        self.send(now, message, Awaited::FailedAck);
+                    }
+                    None
+                    | Some(Job::Proving { .. } | Job::Stopping | Job::Proven { .. } | Job::Failed { .. }) => {
+                    }
                 }
             }
         }
@@ -185,7 +245,11 @@ impl Machine {
 
     fn patience(&self, awaited: Awaited) -> u64 {
         match awaited {
-            Awaited::Welcome | Awaited::WorkReply | Awaited::HeartbeatAck => self.config.reply_timeout_ms,
+            Awaited::Welcome
+            | Awaited::WorkReply
+            | Awaited::Chunk
+            | Awaited::HeartbeatAck
+            | Awaited::FailedAck => self.config.reply_timeout_ms,
             Awaited::SubmitAck => self.config.submit_timeout_ms,
         }
     }
@@ -239,6 +303,10 @@ impl Machine {
 
     fn down(&mut self, now: u64, reason: String, retry_in_ms: u64) {
         self.link = Link::Down { retry_at: now + retry_in_ms };
+        if matches!(self.job, Some(Job::Fetching { .. })) {
+            // The next session gives the same job again, from its beginning.
+            self.job = None;
+        }
         self.emit(ClientEvent::Disconnected { reason, retry_in_ms });
     }
 
@@ -289,28 +357,25 @@ impl Machine {
                 }
                 *heartbeat_ms = wanted.clamp(MIN_PAUSE_MS, MAX_PAUSE_MS);
                 self.report.sessions += 1;
-                if let Some(Job::Proving { heartbeat_at: Some(at), .. }) = &mut self.job {
+                if let Some(Job::Proving { heartbeat_at: at, .. }) = &mut self.job {
                     *at = now;
                 }
                 self.emit(ClientEvent::Connected { session });
             }
-            (Some(Awaited::WorkReply), ServerMessage::Work(work)) => {
+            (Some(Awaited::WorkReply), ServerMessage::Work(offer)) => {
                 self.attempts = 0;
-                let beat = (*heartbeat_ms).min(work.lease_ms / 3).max(MIN_PAUSE_MS);
-                self.job = Some(Job::Proving {
-                    lease: work.lease,
-                    batch_number: work.batch_number,
-                    lease_ms: work.lease_ms,
-                    since: now,
-                    heartbeat_at: Some(now + beat),
-                });
-                self.report.received += 1;
-                self.emit(ClientEvent::WorkReceived {
-                    batch_number: work.batch_number,
-                    lease: work.lease,
-                    input_bytes: work.input.len(),
-                });
-                self.actions.push(Action::Prove(work));
+                let beat = (*heartbeat_ms).min(offer.lease_ms / 3).max(MIN_PAUSE_MS);
+                self.offered(now, offer, now + beat);
+            }
+            (Some(Awaited::Chunk), ServerMessage::Chunk { lease, offset, data }) if matches!(&self.job, Some(Job::Fetching { offer, .. }) if offer.lease == lease) =>
+            {
+                self.attempts = 0;
+                self.chunk(now, offset, &data);
+            }
+            (Some(Awaited::Chunk), ServerMessage::InputGone { lease }) if matches!(&self.job, Some(Job::Fetching { offer, .. }) if offer.lease == lease) =>
+            {
+                self.job = None;
+                self.set_back(now);
             }
             (Some(Awaited::WorkReply), ServerMessage::Idle { retry_after_ms }) => {
                 self.attempts = 0;
@@ -318,32 +383,103 @@ impl Machine {
                 self.request_at = now + wait;
                 self.emit(ClientEvent::Idle { retry_in_ms: wait });
             }
-            (Some(Awaited::HeartbeatAck), ServerMessage::HeartbeatAck { alive }) => {
+            (Some(Awaited::HeartbeatAck), ServerMessage::HeartbeatAck { state }) => {
                 self.attempts = 0;
-                if !alive && let Some(Job::Proving { batch_number, heartbeat_at, .. }) = &mut self.job {
-                    *heartbeat_at = None;
-                    let batch_number = *batch_number;
-                    self.report.leases_lost += 1;
-                    self.emit(ClientEvent::LeaseLost { batch_number });
-                }
+                self.lease_is(state);
             }
-            (Some(Awaited::SubmitAck), ServerMessage::SubmitAck { batch_number, reply })
-                if self.job.as_ref().is_some_and(|job| job.batch_number() == batch_number) =>
+            (Some(Awaited::SubmitAck), ServerMessage::SubmitAck { lease, reply }) if matches!(&self.job, Some(Job::Proven { lease: ours, .. }) if *ours == lease) =>
             {
                 self.attempts = 0;
-                self.answered(now, batch_number, reply);
+                self.answered(now, reply);
+            }
+            (Some(Awaited::FailedAck), ServerMessage::FailedAck { taken }) => {
+                self.attempts = 0;
+                if let Some(Job::Failed { tell_at, .. }) = &mut self.job {
+                    *tell_at = now + TELL_AGAIN_MS;
+                    if taken {
+                        self.job = None;
+                    }
+                }
             }
             (expected, message) => {
                 let what = match message {
                     ServerMessage::Welcome { .. } => "a welcome",
                     ServerMessage::Refused { .. } => "a refusal",
                     ServerMessage::Work(_) => "work",
+                    ServerMessage::Chunk { .. } | ServerMessage::InputGone { .. } => "a piece of an input",
                     ServerMessage::Idle { .. } => "idle",
                     ServerMessage::HeartbeatAck { .. } => "a heartbeat's answer",
                     ServerMessage::SubmitAck { .. } => "an answer to a proof that was not sent",
+                    ServerMessage::FailedAck { .. } => "an answer to a failure",
                 };
                 let asked = expected.map_or("nothing", Awaited::name);
                 self.disconnect(now, format!("the server sent {what} in answer to: {asked}"));
+            }
+        }
+    }
+
+    fn offered(&mut self, now: u64, offer: JobOffer, heartbeat_at: u64) {
+        self.report.received += 1;
+        let (lease, batch_number) = (offer.lease, offer.task.last_batch());
+        let input_bytes = usize::try_from(offer.input_bytes).unwrap_or(usize::MAX);
+        self.emit(ClientEvent::WorkReceived { batch_number, lease, input_bytes });
+        match InputReader::new(offer.input_bytes, offer.packed_bytes, self.config.max_input_bytes) {
+            Ok(reader) => self.job = Some(Job::Fetching { offer, reader: Box::new(reader), heartbeat_at }),
+            Err(error @ InputError::TooLarge { .. }) => {
+                let why = format!("{error}; raise prover_client.max_input_bytes");
+                self.failed(now, lease, batch_number, &BackendError::Failed(why));
+            }
+            Err(error) => {
+                self.failed(now, lease, batch_number, &BackendError::Failed(error.to_string()));
+            }
+        }
+    }
+
+    fn chunk(&mut self, now: u64, offset: u64, data: &[u8]) {
+        let Some(Job::Fetching { offer, mut reader, heartbeat_at }) = self.job.take() else { return };
+        let JobOffer { lease, task, lease_ms, .. } = offer;
+        let input = match reader.push(offset, data) {
+            Ok(()) if !reader.is_complete() => {
+                self.job = Some(Job::Fetching { offer, reader, heartbeat_at });
+                return;
+            }
+            Ok(()) => reader.finish(),
+            Err(error) => Err(error),
+        };
+        match input {
+            Ok(input) => {
+                // The first heartbeat comes at once: it says that the job has begun.
+                self.job =
+                    Some(Job::Proving { lease, task, lease_ms, since: now, heartbeat_at: now, lost: false });
+                self.actions.push(Action::Prove { task, input });
+            }
+            Err(error) => {
+                let error = BackendError::Failed(format!("the input is unusable: {error}"));
+                self.failed(now, lease, task.last_batch(), &error);
+            }
+        }
+    }
+
+    fn lease_is(&mut self, state: LeaseState) {
+        if state == LeaseState::Done && matches!(self.job, Some(Job::Fetching { .. })) {
+            self.job = None;
+            return;
+        }
+        let Some(Job::Proving { task, lost, .. }) = &mut self.job else { return };
+        let batch_number = task.last_batch();
+        match state {
+            LeaseState::Alive => {}
+            LeaseState::Lost => {
+                if !std::mem::replace(lost, true) {
+                    self.report.leases_lost += 1;
+                    self.emit(ClientEvent::LeaseLost { batch_number });
+                }
+            }
+            LeaseState::Done => {
+                self.job = Some(Job::Stopping);
+                self.report.cancelled += 1;
+                self.actions.push(Action::Cancel);
+                self.emit(ClientEvent::Cancelled { batch_number });
             }
         }
     }
@@ -366,7 +502,9 @@ impl Machine {
         }
     }
 
-    fn answered(&mut self, now: u64, batch_number: u64, reply: SubmitReply) {
+    fn answered(&mut self, now: u64, reply: SubmitReply) {
+        let Some(Job::Proven { proof, .. }) = &self.job else { return };
+        let batch_number = proof.batch_number;
         match &reply {
             SubmitReply::Accepted => {
                 self.report.accepted += 1;
@@ -402,10 +540,21 @@ impl Machine {
     }
 
     /// The backend is done with the batch at hand.
-    pub(super) fn proved(&mut self, now: u64, prover_type: ProverType, result: Result<BackendProof, String>) {
-        let Some(Job::Proving { lease, batch_number, since, .. }) = self.job else {
+    pub(super) fn proved(
+        &mut self,
+        now: u64,
+        prover_type: ProverType,
+        result: Result<BackendProof, BackendError>,
+    ) {
+        if matches!(self.job, Some(Job::Stopping)) {
+            self.job = None;
+            self.request_at = now;
+            return;
+        }
+        let Some(Job::Proving { lease, task, since, .. }) = self.job else {
             return;
         };
+        let batch_number = task.last_batch();
         match result {
             Ok(BackendProof { public_values, program_key, proof }) => {
                 self.report.proved += 1;
@@ -413,27 +562,28 @@ impl Machine {
                 self.job = Some(Job::Proven { lease, proof, submit_at: now });
                 self.emit(ClientEvent::Proved { batch_number, took_ms: now.saturating_sub(since) });
             }
-            Err(reason) => self.failed(now, batch_number, reason),
+            Err(error) => self.failed(now, lease, batch_number, &error),
         }
     }
 
     /// The proof at hand cannot be sent, ever.
     pub(super) fn unsendable(&mut self, now: u64, reason: String) {
-        if let Some(Job::Proven { proof, .. }) = &self.job {
-            let batch_number = proof.batch_number;
+        if let Some(Job::Proven { lease, proof, .. }) = &self.job {
+            let (lease, batch_number) = (*lease, proof.batch_number);
             if let Link::Up { awaited, .. } = &mut self.link {
                 *awaited = None;
             }
-            self.failed(now, batch_number, reason);
+            self.failed(now, lease, batch_number, &BackendError::Failed(reason));
         } else {
             self.disconnect(now, reason);
         }
     }
 
-    fn failed(&mut self, now: u64, batch_number: u64, reason: String) {
+    fn failed(&mut self, now: u64, lease: LeaseId, batch_number: u64, error: &BackendError) {
         self.report.failed += 1;
-        self.job = None;
+        let (kind, reason) = error.told();
+        self.job = Some(Job::Failed { lease, kind, reason: reason.to_owned(), tell_at: now });
         let retry_in_ms = self.set_back(now);
-        self.emit(ClientEvent::ProofFailed { batch_number, reason, retry_in_ms });
+        self.emit(ClientEvent::ProofFailed { batch_number, reason: error.to_string(), retry_in_ms });
     }
 }

@@ -6,22 +6,26 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ensemble_messages::{SubmitReply, Work};
+use ensemble_messages::{ProofTask, SubmitReply};
 use futures::{SinkExt, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::codec::Framed;
+use tokio_util::either::Either;
 
 use super::machine::{Action, Machine};
 use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
-use crate::backend::{BackendProof, ProverBackend};
+use crate::backend::{BackendError, BackendProof, Cancel, ProverBackend};
 use crate::protocol::{ClientCodec, ClientMessage, FrameLimits, ProtocolError, ServerMessage, decode_input};
+use crate::tls::{connector, explain, server_name};
 
-type Connection = Framed<TcpStream, ClientCodec>;
-type Proving = oneshot::Receiver<Result<BackendProof, String>>;
+type Line = Either<TcpStream, TlsStream<TcpStream>>;
+type Connection = Framed<Line, ClientCodec>;
 type Observer = Box<dyn Fn(&ClientEvent) + Send + Sync>;
 
 /// Stack of the proving thread; execution of a batch recurses.
@@ -30,10 +34,23 @@ const PROVING_STACK: usize = 32 * 1024 * 1024;
 /// Longest wait for the server to close its side.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// A proof in the making; the backend is told to give up when nobody waits for it any more.
+struct Proving {
+    result: oneshot::Receiver<Result<BackendProof, BackendError>>,
+    cancel: Cancel,
+}
+
+impl Drop for Proving {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
 /// A prover: one connection, one batch at a time.
 pub struct ProverClient {
     config: ProverClientConfig,
     backend: Arc<dyn ProverBackend>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
     observer: Option<Observer>,
 }
 
@@ -51,7 +68,7 @@ impl ProverClient {
     ///
     /// # Errors
     /// [`ProverError::Config`] when a setting cannot work, or the backend makes another kind of proof than the
-    /// configuration says.
+    /// configuration says; [`ProverError::Tls`] when a certificate or key cannot be used.
     pub fn new(config: ProverClientConfig, backend: Box<dyn ProverBackend>) -> Result<Self, ProverError> {
         config.validate()?;
         let backend: Arc<dyn ProverBackend> = Arc::from(backend);
@@ -61,7 +78,15 @@ impl ProverClient {
                 what: format!("`{}`, but the backend makes `{}`", config.prover_type, backend.prover_type()),
             });
         }
-        Ok(Self { config, backend, observer: None })
+        let tls = match &config.tls {
+            None => None,
+            Some(tls) => {
+                let name = server_name(tls, &config.prover_server_endpoint)
+                    .map_err(|what| ProverError::Config { key: "tls_server_name", what })?;
+                Some((connector(tls)?, name))
+            }
+        };
+        Ok(Self { config, backend, tls, observer: None })
     }
 
     /// Has `observer` called for each event, on the client's task: it must not block.
@@ -76,7 +101,7 @@ impl ProverClient {
     /// again until the server has answered.
     ///
     /// On shutdown it waits at most `shutdown_grace_ms` for the answer to a finished proof. A proof still in the
-    /// making is left behind; its thread is not waited for.
+    /// making is cancelled; a backend that does not give up at once is left behind.
     ///
     /// # Errors
     /// [`ProverError`] when no retry can help: other protocol version, refused token.
@@ -140,10 +165,17 @@ impl Shell {
     /// Closes in order: what was sent last is read by the server only if its own last words do not meet a closed
     /// socket, which would reset the connection.
     async fn close(&mut self) {
+        let patience = Duration::from_millis(self.client.config.shutdown_grace_ms).min(CLOSE_PATIENCE);
+        if let Some(mut proving) = self.proving.take() {
+            proving.cancel.cancel();
+            // What it started, a process perhaps, had better not outlive this one.
+            if timeout(patience, &mut proving.result).await.is_err() {
+                tracing::warn!("the backend does not stop; it is left behind");
+            }
+        }
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        let patience = Duration::from_millis(self.client.config.shutdown_grace_ms).min(CLOSE_PATIENCE);
         let closing = async {
             connection.close().await?;
             while connection.next().await.transpose()?.is_some() {}
@@ -189,7 +221,12 @@ impl Shell {
             Action::Connect => self.connect(shutdown).await,
             Action::Disconnect => self.connection = None,
             Action::Send(message) => self.send(message, shutdown).await,
-            Action::Prove(work) => self.prove(work),
+            Action::Prove { task, input } => self.prove(task, input),
+            Action::Cancel => {
+                if let Some(proving) = &self.proving {
+                    proving.cancel.cancel();
+                }
+            }
             Action::Emit(event) => self.emit(&event),
             Action::Finish(result) => return Some(result),
         }
@@ -202,19 +239,14 @@ impl Shell {
         let connected = tokio::select! {
             biased;
             () = shutdown, if !self.stopping => return self.stop(),
-            connected = timeout(patience, TcpStream::connect(&endpoint)) => connected,
+            connected = timeout(patience, line(&endpoint, self.client.tls.as_ref())) => connected,
         };
         match connected {
             Ok(Ok(stream)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY was not set");
-                }
-                let limits =
-                    FrameLimits { server_max: self.client.config.max_input_bytes, ..FrameLimits::default() };
-                self.connection = Some(Framed::new(stream, ClientCodec::new(limits)));
+                self.connection = Some(Framed::new(stream, ClientCodec::new(FrameLimits::default())));
                 self.machine.connected(self.now());
             }
-            Ok(Err(error)) => self.lost(format!("cannot connect to {endpoint}: {error}")),
+            Ok(Err(reason)) => self.lost(reason),
             Err(_) => self.lost(format!("cannot connect to {endpoint}: no answer within {patience:?}")),
         }
     }
@@ -250,14 +282,18 @@ impl Shell {
 
     /// A thread of its own instead of the runtime's blocking pool: a runtime that is dropped waits for its pool, so
     /// a stop would last as long as the proof.
-    fn prove(&mut self, work: Work) {
-        let (done, proving) = oneshot::channel();
+    fn prove(&mut self, task: ProofTask, input: Vec<u8>) {
+        let (done, result) = oneshot::channel();
         let backend = Arc::clone(&self.client.backend);
+        let cancel = Cancel::default();
+        let proving = Proving { result, cancel: cancel.clone() };
         let job = move || {
-            let result = catch_unwind(AssertUnwindSafe(|| prove(backend.as_ref(), &work)))
-                .unwrap_or_else(|panic| Err(format!("the backend panicked: {}", panic_text(panic.as_ref()))));
+            let result = catch_unwind(AssertUnwindSafe(|| prove(backend.as_ref(), task, input, &cancel)))
+                .unwrap_or_else(|panic| {
+                    Err(BackendError::Failed(format!("it panicked: {}", panic_text(panic.as_ref()))))
+                });
             if done.send(result).is_err() {
-                tracing::info!(batch = work.batch_number, "proof finished after the client was stopped");
+                tracing::debug!(%task, "the backend ended after the client");
             }
         };
         let spawned = std::thread::Builder::new()
@@ -269,7 +305,7 @@ impl Shell {
             Err(error) => {
                 let prover_type = self.client.backend.prover_type();
                 let reason = format!("cannot start the proving thread: {error}");
-                self.machine.proved(self.now(), prover_type, Err(reason));
+                self.machine.proved(self.now(), prover_type, Err(BackendError::Failed(reason)));
             }
         }
     }
@@ -288,6 +324,9 @@ impl Shell {
             }
             ClientEvent::LeaseLost { batch_number } => {
                 tracing::warn!(batch = batch_number, "lease lost; the proof is finished all the same");
+            }
+            ClientEvent::Cancelled { batch_number } => {
+                tracing::info!(batch = batch_number, "another prover was faster; giving up");
             }
             ClientEvent::Proved { batch_number, took_ms } => {
                 tracing::info!(batch = batch_number, took_ms, "proved");
@@ -320,15 +359,37 @@ impl Shell {
     }
 }
 
-fn prove(backend: &dyn ProverBackend, work: &Work) -> Result<BackendProof, String> {
-    let input = decode_input(&work.input).map_err(|error| format!("the input is unusable: {error}"))?;
-    if input.parent.number.checked_add(1) != Some(work.batch_number) {
-        return Err(format!(
-            "the input is unusable: offered as batch {}, its parent is batch {}",
-            work.batch_number, input.parent.number
-        ));
+async fn line(endpoint: &str, tls: Option<&(TlsConnector, ServerName<'static>)>) -> Result<Line, String> {
+    let stream = TcpStream::connect(endpoint)
+        .await
+        .map_err(|error| format!("cannot connect to {endpoint}: {error}"))?;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
     }
-    backend.prove(&input).map_err(|error| error.to_string())
+    match tls {
+        None => Ok(Either::Left(stream)),
+        Some((connector, name)) => match connector.connect(name.clone(), stream).await {
+            Ok(stream) => Ok(Either::Right(stream)),
+            Err(error) => Err(explain(endpoint, &error)),
+        },
+    }
+}
+
+fn prove(
+    backend: &dyn ProverBackend,
+    task: ProofTask,
+    bytes: Vec<u8>,
+    cancel: &Cancel,
+) -> Result<BackendProof, BackendError> {
+    let unusable = |why: String| BackendError::Failed(format!("the input is unusable: {why}"));
+    let input = decode_input(&bytes).map_err(|error| unusable(error.to_string()))?;
+    drop(bytes);
+    let ProofTask::Batch { number } = task;
+    if input.parent.number.checked_add(1) != Some(number) {
+        let parent = input.parent.number;
+        return Err(unusable(format!("offered as batch {number}, its parent is batch {parent}")));
+    }
+    backend.prove(&input, cancel)
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
@@ -339,11 +400,11 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without a message")
 }
 
-async fn proof_of(proving: &mut Option<Proving>) -> Result<BackendProof, String> {
+async fn proof_of(proving: &mut Option<Proving>) -> Result<BackendProof, BackendError> {
     match proving {
-        Some(proving) => {
-            proving.await.unwrap_or_else(|_| Err("the proving thread ended without a result".to_owned()))
-        }
+        Some(proving) => (&mut proving.result).await.unwrap_or_else(|_| {
+            Err(BackendError::Failed("the proving thread ended without a result".to_owned()))
+        }),
         None => std::future::pending().await,
     }
 }

@@ -1,15 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, hex};
 use ensemble_batch::{ProgramKey, PublicValues};
-use ensemble_messages::{LeaseId, ProofRejection, ProverType, SubmitReply, Work};
+use ensemble_messages::{
+    FailureKind, LeaseId, LeaseState, ProofRejection, ProofTask, ProverType, SubmitReply,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::machine::{Action, MAX_PAUSE_MS, MIN_PAUSE_MS, Machine};
 use super::*;
-use crate::backend::BackendProof;
-use crate::protocol::{ClientMessage, PROTOCOL_VERSION, RefusalCode, ServerMessage};
+use crate::backend::{BackendError, BackendProof};
+use crate::protocol::{CHUNK_BYTES, ClientMessage, JobOffer, PROTOCOL_VERSION, RefusalCode, ServerMessage};
 
 fn config() -> ProverClientConfig {
     ProverClientConfig { token: Some("hunter2".to_owned()), ..ProverClientConfig::default() }
@@ -23,8 +25,38 @@ fn welcome() -> ServerMessage {
     ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 1, heartbeat_ms: 2000 }
 }
 
-fn work(batch_number: u64) -> Work {
-    Work { lease: LeaseId(batch_number * 10), batch_number, lease_ms: 60_000, input: Bytes::new() }
+fn task(number: u64) -> ProofTask {
+    ProofTask::Batch { number }
+}
+
+/// What every job has for an input here: one piece, which decompresses to nothing.
+const PACKED: [u8; 13] = hex!("28b52ffd 04 00 010000 99e9d851");
+
+fn offer(batch_number: u64) -> JobOffer {
+    JobOffer {
+        lease: LeaseId(batch_number * 10),
+        task: task(batch_number),
+        lease_ms: 60_000,
+        input_bytes: 0,
+        packed_bytes: PACKED.len() as u64,
+    }
+}
+
+fn chunk(batch_number: u64) -> ServerMessage {
+    let lease = LeaseId(batch_number * 10);
+    ServerMessage::Chunk { lease, offset: 0, data: Bytes::from_static(&PACKED) }
+}
+
+/// Brings a job and its input; the client proves then, after a first heartbeat.
+fn give(m: &mut Machine, now: u64, offer: JobOffer) {
+    m.received(now, ServerMessage::Work(offer));
+    let actions = m.due(now);
+    assert_eq!(sent(&actions), [&ClientMessage::Fetch { lease: offer.lease, offset: 0 }]);
+    m.received(now, chunk(offer.task.last_batch()));
+    let actions = m.due(now);
+    assert!(actions.contains(&Action::Prove { task: offer.task, input: Vec::new() }), "{actions:?}");
+    assert_eq!(sent(&actions), [&ClientMessage::Heartbeat { lease: offer.lease, task: offer.task }]);
+    m.received(now, ServerMessage::HeartbeatAck { state: LeaseState::Alive });
 }
 
 fn proof() -> BackendProof {
@@ -73,9 +105,7 @@ fn take(m: &mut Machine, now: u64, batch_number: u64) {
     connect(m, now);
     let actions = m.due(now);
     assert_eq!(sent(&actions), [&ClientMessage::RequestWork]);
-    m.received(now, ServerMessage::Work(work(batch_number)));
-    let actions = m.due(now);
-    assert!(actions.contains(&Action::Prove(work(batch_number))), "{actions:?}");
+    give(m, now, offer(batch_number));
 }
 
 fn take_and_prove(m: &mut Machine, now: u64, batch_number: u64) {
@@ -96,7 +126,7 @@ fn a_batch_goes_through() {
     }
     m.submitted();
     assert_eq!(m.report().unfinished, Some(7));
-    m.received(6, ServerMessage::SubmitAck { batch_number: 7, reply: SubmitReply::Accepted });
+    m.received(6, ServerMessage::SubmitAck { lease: LeaseId(70), reply: SubmitReply::Accepted });
     let actions = m.due(6);
     assert_eq!(sent(&actions), [&ClientMessage::RequestWork], "asks on at once after an accepted proof");
     let expected = ClientReport {
@@ -126,7 +156,7 @@ fn a_proof_is_sent_once_per_connection_until_answered() {
         let actions = m.due(now);
         assert!(matches!(sent(&actions)[..], [ClientMessage::Submit { .. }]), "round {round}: {actions:?}");
     }
-    m.received(now, ServerMessage::SubmitAck { batch_number: 1, reply: SubmitReply::Duplicate });
+    m.received(now, ServerMessage::SubmitAck { lease: LeaseId(10), reply: SubmitReply::Duplicate });
     assert_eq!(m.report().unfinished, None);
     assert_eq!(m.report().duplicates, 1);
 }
@@ -144,20 +174,51 @@ fn a_proof_finished_without_connection_is_sent_after_reconnecting() {
     assert!(matches!(sent(&m.due(now))[..], [ClientMessage::Submit { lease: LeaseId(10), .. }]));
 }
 
+/// A lost lease is no reason to stop: the proof may still be the first. The client keeps asking, and says so once.
 #[test]
-fn heartbeats_go_out_while_proving_and_stop_with_the_lease() {
+fn heartbeats_go_out_while_proving() {
     let mut m = machine();
     take(&mut m, 0, 1);
     assert_eq!(m.wake_at(), Some(2000));
     assert!(sent(&m.due(1999)).is_empty());
-    for at in [2000, 4000, 6000] {
-        assert_eq!(sent(&m.due(at)), [&ClientMessage::Heartbeat { lease: LeaseId(10) }]);
-        m.received(at, ServerMessage::HeartbeatAck { alive: at < 6000 });
+    let mut lost = 0;
+    for at in [2000, 4000, 6000, 8000] {
+        assert_eq!(sent(&m.due(at)), [&ClientMessage::Heartbeat { lease: LeaseId(10), task: task(1) }]);
+        let state = if at < 6000 { LeaseState::Alive } else { LeaseState::Lost };
+        m.received(at, ServerMessage::HeartbeatAck { state });
+        let actions = m.due(at);
+        lost +=
+            events(&actions).iter().filter(|e| ***e == ClientEvent::LeaseLost { batch_number: 1 }).count();
     }
-    assert_eq!(events(&m.due(6000)), [&ClientEvent::LeaseLost { batch_number: 1 }]);
-    assert_eq!(m.wake_at(), None, "no more heartbeats");
+    assert_eq!((lost, m.report().leases_lost), (1, 1));
     m.proved(9000, ProverType::Exec, Ok(proof()));
     assert!(matches!(sent(&m.due(9000))[..], [ClientMessage::Submit { .. }]), "sent all the same");
+}
+
+/// When another prover has finished, the backend is told to stop, and no further batch is asked for until it has.
+#[test]
+fn vain_work_is_stopped() {
+    for result in [Err(BackendError::Cancelled), Ok(proof())] {
+        let mut m = machine();
+        take(&mut m, 0, 1);
+        m.due(2000);
+        m.received(2001, ServerMessage::HeartbeatAck { state: LeaseState::Done });
+        let actions = m.due(2001);
+        assert_eq!(actions, [Action::Cancel, Action::Emit(ClientEvent::Cancelled { batch_number: 1 })]);
+        assert_eq!((m.wake_at(), m.report().unfinished), (None, None));
+        assert!(m.due(9000).is_empty(), "one batch at a time");
+        m.proved(9500, ProverType::Exec, result);
+        assert_eq!(sent(&m.due(9500)), [&ClientMessage::RequestWork]);
+        assert_eq!((m.report().cancelled, m.report().failed, m.report().proved), (1, 0, 0));
+    }
+    // A client that is stopped does not wait for it.
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    m.due(2000);
+    m.received(2001, ServerMessage::HeartbeatAck { state: LeaseState::Done });
+    m.due(2001);
+    m.stop(2002);
+    assert_eq!(finished(&m.due(2002)), Some(&Ok(())));
 }
 
 #[test]
@@ -165,11 +226,10 @@ fn heartbeats_fit_into_short_leases() {
     let mut m = machine();
     connect(&mut m, 0);
     assert_eq!(sent(&m.due(0)), [&ClientMessage::RequestWork]);
-    m.received(0, ServerMessage::Work(Work { lease_ms: 900, ..work(1) }));
-    m.due(0);
+    give(&mut m, 0, JobOffer { lease_ms: 900, ..offer(1) });
     assert_eq!(m.wake_at(), Some(300));
     assert_eq!(sent(&m.due(300)).len(), 1);
-    m.received(301, ServerMessage::HeartbeatAck { alive: true });
+    m.received(301, ServerMessage::HeartbeatAck { state: LeaseState::Alive });
     m.due(301);
     assert_eq!(m.wake_at(), Some(600));
 }
@@ -182,7 +242,96 @@ fn a_new_session_hears_of_the_lease_at_once() {
     let now = 10 + retry_in(&m.due(10));
     assert!(now < 2000, "before the next heartbeat of the old session");
     connect(&mut m, now);
-    assert_eq!(sent(&m.due(now)), [&ClientMessage::Heartbeat { lease: LeaseId(10) }]);
+    assert_eq!(sent(&m.due(now)), [&ClientMessage::Heartbeat { lease: LeaseId(10), task: task(1) }]);
+}
+
+/// The input is asked for piece by piece, with heartbeats between; what is lost with the connection is asked for again.
+#[test]
+fn the_input_is_fetched_in_pieces() {
+    let mut m = machine();
+    connect(&mut m, 0);
+    m.due(0);
+    m.received(0, ServerMessage::Work(offer(1)));
+    let lease = LeaseId(10);
+    let piece = |from: usize, to: usize| ServerMessage::Chunk {
+        lease,
+        offset: from as u64,
+        data: Bytes::copy_from_slice(&PACKED[from..to]),
+    };
+    assert_eq!(sent(&m.due(0)), [&ClientMessage::Fetch { lease, offset: 0 }]);
+    assert!(sent(&m.due(1)).is_empty(), "one question at a time");
+    m.received(1, piece(0, 5));
+    assert_eq!(sent(&m.due(1)), [&ClientMessage::Fetch { lease, offset: 5 }]);
+    m.received(2500, piece(5, 9));
+    assert_eq!(sent(&m.due(2500)), [&ClientMessage::Heartbeat { lease, task: task(1) }], "it takes long");
+    m.received(2500, ServerMessage::HeartbeatAck { state: LeaseState::Alive });
+    assert_eq!(sent(&m.due(2500)), [&ClientMessage::Fetch { lease, offset: 9 }]);
+    m.lost(2600, "gone".to_owned());
+    assert_eq!(m.report().unfinished, None);
+    let now = 2600 + retry_in(&m.due(2600));
+    connect(&mut m, now);
+    assert_eq!(sent(&m.due(now)), [&ClientMessage::RequestWork]);
+    give(&mut m, now, offer(1));
+
+    // The job is done meanwhile, or the server does not have its input any more.
+    for message in [
+        ServerMessage::HeartbeatAck { state: LeaseState::Done },
+        ServerMessage::InputGone { lease: LeaseId(10) },
+    ] {
+        let mut m = machine();
+        connect(&mut m, 0);
+        m.due(0);
+        m.received(0, ServerMessage::Work(offer(1)));
+        let asked = if matches!(message, ServerMessage::HeartbeatAck { .. }) { 2500 } else { 0 };
+        assert_eq!(sent(&m.due(asked)).len(), 1);
+        m.received(2500, message);
+        let next = m.wake_at().unwrap().max(2500);
+        m.due(2500);
+        if next > 2500 {
+            assert_eq!(sent(&m.due(next)), [&ClientMessage::RequestWork]);
+        }
+        assert_eq!((m.report().failed, m.report().unfinished), (0, None));
+        assert_eq!(m.wake_at(), Some(next + 30_000), "it waits for the answer to a request for work");
+    }
+}
+
+/// SEQ-INV-11: an input that is too large, damaged or in disorder is a failure of the job, told to the server, and
+/// neither the end of the client nor of its connection.
+#[test]
+fn bad_inputs_are_told() {
+    let huge = JobOffer { input_bytes: u64::MAX, ..offer(1) };
+    let chunk = |offset, data: &[u8]| ServerMessage::Chunk {
+        lease: LeaseId(10),
+        offset,
+        data: Bytes::copy_from_slice(data),
+    };
+    let mut flipped = PACKED;
+    flipped[10] ^= 1;
+    let cases: [(JobOffer, Option<ServerMessage>, &str); 6] = [
+        (huge, None, "max_input_bytes"),
+        (offer(1), Some(chunk(0, &flipped)), "damaged"),
+        (offer(1), Some(chunk(3, &PACKED)), "begins at byte 3"),
+        (offer(1), Some(chunk(0, &[])), "a piece of the input has 0 bytes"),
+        (offer(1), Some(chunk(0, &vec![0; CHUNK_BYTES + 1])), "a piece of the input has"),
+        (JobOffer { input_bytes: 5, ..offer(1) }, Some(chunk(0, &PACKED)), "announced were 5"),
+    ];
+    for (offer, answer, part) in cases {
+        let mut m = machine();
+        connect(&mut m, 0);
+        m.due(0);
+        m.received(0, ServerMessage::Work(offer));
+        if let Some(answer) = answer {
+            assert!(matches!(sent(&m.due(0))[..], [ClientMessage::Fetch { .. }]), "{part}");
+            m.received(0, answer);
+        }
+        let actions = m.due(0);
+        match sent(&actions)[..] {
+            [ClientMessage::Failed { lease: LeaseId(10), kind: FailureKind::Failed, reason }] => {
+                assert!(reason.contains(part), "{part}: {reason}");
+            }
+            _ => panic!("{part}: {actions:?}"),
+        }
+    }
 }
 
 #[test]
@@ -190,7 +339,7 @@ fn a_duplicate_is_followed_by_a_pause() {
     let mut m = machine();
     take_and_prove(&mut m, 0, 1);
     m.due(0);
-    m.received(0, ServerMessage::SubmitAck { batch_number: 1, reply: SubmitReply::Duplicate });
+    m.received(0, ServerMessage::SubmitAck { lease: LeaseId(10), reply: SubmitReply::Duplicate });
     assert!(sent(&m.due(0)).is_empty());
     assert_eq!(m.wake_at(), Some(5000));
 }
@@ -202,7 +351,7 @@ fn a_proof_waits_for_the_answer_to_a_heartbeat() {
     assert_eq!(sent(&m.due(2000)).len(), 1);
     m.proved(2001, ProverType::Exec, Ok(proof()));
     assert!(sent(&m.due(2001)).is_empty(), "one question at a time");
-    m.received(2002, ServerMessage::HeartbeatAck { alive: true });
+    m.received(2002, ServerMessage::HeartbeatAck { state: LeaseState::Alive });
     assert!(matches!(sent(&m.due(2002))[..], [ClientMessage::Submit { .. }]));
 }
 
@@ -224,7 +373,7 @@ fn pauses_asked_by_the_server_are_bounded() {
         take_and_prove(&mut m, 0, 1);
         m.due(0);
         let reply = SubmitReply::RetryLater { retry_after_ms: asked };
-        m.received(0, ServerMessage::SubmitAck { batch_number: 1, reply });
+        m.received(0, ServerMessage::SubmitAck { lease: LeaseId(10), reply });
         m.due(0);
         assert_eq!(m.wake_at(), Some(got));
         assert!(matches!(sent(&m.due(got))[..], [ClientMessage::Submit { .. }]));
@@ -235,8 +384,7 @@ fn pauses_asked_by_the_server_are_bounded() {
     m.due(0);
     m.received(0, ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 1, heartbeat_ms: 0 });
     m.due(0);
-    m.received(0, ServerMessage::Work(Work { lease_ms: u64::MAX, ..work(1) }));
-    m.due(0);
+    give(&mut m, 0, JobOffer { lease_ms: u64::MAX, ..offer(1) });
     assert_eq!(m.wake_at(), Some(MIN_PAUSE_MS));
 }
 
@@ -316,7 +464,7 @@ fn final_refusals_end_the_client_with_a_remedy() {
     m.due(0);
     m.connected(0);
     m.due(0);
-    m.received(0, ServerMessage::Welcome { version: 2, session: 1, heartbeat_ms: 1 });
+    m.received(0, ServerMessage::Welcome { version: PROTOCOL_VERSION + 1, session: 1, heartbeat_ms: 1 });
     assert!(matches!(finished(&m.due(0)), Some(Err(ProverError::WrongVersion { .. }))));
 }
 
@@ -340,21 +488,23 @@ fn failed_and_rejected_proofs_slow_the_client_down() {
     let mut waits = Vec::new();
     for n in 0..8 {
         if n % 2 == 0 {
-            m.proved(now, ProverType::Exec, Err("no".to_owned()));
+            m.proved(now, ProverType::Exec, Err(BackendError::Failed("no".to_owned())));
+            let actions = m.due(now);
+            assert!(matches!(sent(&actions)[..], [ClientMessage::Failed { .. }]), "{actions:?}");
+            m.received(now, ServerMessage::FailedAck { taken: true });
             m.due(now);
         } else {
             m.proved(now, ProverType::Exec, Ok(proof()));
             m.due(now);
             let reply = SubmitReply::Rejected(ProofRejection::Invalid("no".to_owned()));
-            m.received(now, ServerMessage::SubmitAck { batch_number: 1, reply });
+            m.received(now, ServerMessage::SubmitAck { lease: LeaseId(10), reply });
             m.due(now);
         }
         let next = m.wake_at().unwrap();
         waits.push(next - now);
         now = next;
         assert_eq!(sent(&m.due(now)), [&ClientMessage::RequestWork]);
-        m.received(now, ServerMessage::Work(work(1)));
-        m.due(now);
+        give(&mut m, now, offer(1));
     }
     assert!(waits.iter().all(|w| *w >= 5000), "never below proving_time_ms: {waits:?}");
     assert!(waits[7] >= 15_000, "{waits:?}");
@@ -363,10 +513,13 @@ fn failed_and_rejected_proofs_slow_the_client_down() {
 
 #[test]
 fn unexpected_messages_end_the_connection() {
-    let ack = |batch_number| ServerMessage::SubmitAck { batch_number, reply: SubmitReply::Accepted };
-    for message in
-        [welcome(), ServerMessage::HeartbeatAck { alive: true }, ack(1), ServerMessage::Work(work(2))]
-    {
+    let ack = |n: u64| ServerMessage::SubmitAck { lease: LeaseId(n * 10), reply: SubmitReply::Accepted };
+    for message in [
+        welcome(),
+        ServerMessage::HeartbeatAck { state: LeaseState::Alive },
+        ack(1),
+        ServerMessage::Work(offer(2)),
+    ] {
         let mut m = machine();
         take_and_prove(&mut m, 0, 1);
         m.due(0);
@@ -378,7 +531,7 @@ fn unexpected_messages_end_the_connection() {
     }
     let mut m = machine();
     take(&mut m, 0, 1);
-    m.received(1, ServerMessage::Work(work(2)));
+    m.received(1, ServerMessage::Work(offer(2)));
     assert!(m.due(1).contains(&Action::Disconnect), "work that nobody asked for");
 }
 
@@ -394,8 +547,14 @@ fn a_proof_that_cannot_be_sent_is_dropped() {
         "{actions:?}"
     );
     assert_eq!(m.report().unfinished, None);
+    assert!(
+        matches!(sent(&actions)[..], [ClientMessage::Failed { lease: LeaseId(10), .. }]),
+        "the connection goes on: {actions:?}"
+    );
+    m.received(0, ServerMessage::FailedAck { taken: true });
+    m.due(0);
     let next = m.wake_at().unwrap();
-    assert_eq!(sent(&m.due(next)), [&ClientMessage::RequestWork], "the connection goes on");
+    assert_eq!(sent(&m.due(next)), [&ClientMessage::RequestWork]);
 }
 
 #[test]
@@ -424,7 +583,7 @@ fn stopping_waits_for_the_answer_to_a_proof_only() {
     m.due(0);
     m.stop(1);
     assert_eq!(finished(&m.due(2)), None);
-    m.received(3, ServerMessage::SubmitAck { batch_number: 4, reply: SubmitReply::Accepted });
+    m.received(3, ServerMessage::SubmitAck { lease: LeaseId(40), reply: SubmitReply::Accepted });
     let actions = m.due(3);
     assert_eq!(sent(&actions), [&ClientMessage::Goodbye]);
     assert_eq!(finished(&actions), Some(&Ok(())));
@@ -444,6 +603,44 @@ fn stopping_waits_for_the_answer_to_a_proof_only() {
     m.due(0);
     m.lost(0, "refused".to_owned());
     m.stop(1);
+    assert_eq!(finished(&m.due(1)), Some(&Ok(())));
+}
+
+/// A failure is told until the server has it, over connections too, and only then comes the next batch.
+#[test]
+fn a_failure_is_told_until_it_is_taken() {
+    let failed = ClientMessage::Failed {
+        lease: LeaseId(10),
+        kind: FailureKind::Refused,
+        reason: "bad witness".to_owned(),
+    };
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    m.proved(0, ProverType::Exec, Err(BackendError::Refused("bad witness".to_owned())));
+    assert_eq!(sent(&m.due(0)), [&failed]);
+    assert_eq!(m.report().unfinished, None);
+    m.lost(10, "gone".to_owned());
+    let now = 10 + retry_in(&m.due(10));
+    connect(&mut m, now);
+    assert_eq!(sent(&m.due(now)), [&failed]);
+    m.received(now, ServerMessage::FailedAck { taken: false });
+    assert!(sent(&m.due(now)).is_empty());
+    assert_eq!(m.wake_at(), Some(now + 1000));
+    let now = now + 1000;
+    assert_eq!(sent(&m.due(now)), [&failed]);
+    m.received(now, ServerMessage::FailedAck { taken: true });
+    m.due(now);
+    let next = m.wake_at().unwrap();
+    assert_eq!(sent(&m.due(next)), [&ClientMessage::RequestWork]);
+
+    // a stopping client tells it, too
+    let mut m = machine();
+    take(&mut m, 0, 1);
+    m.proved(0, ProverType::Exec, Err(BackendError::Failed("no memory".to_owned())));
+    m.stop(0);
+    let actions = m.due(0);
+    assert!(matches!(sent(&actions)[..], [ClientMessage::Failed { .. }]), "{actions:?}");
+    m.received(1, ServerMessage::FailedAck { taken: true });
     assert_eq!(finished(&m.due(1)), Some(&Ok(())));
 }
 
@@ -474,29 +671,39 @@ fn random_servers_are_survived() {
                             assert_eq!(awaiting, 1, "{context}: one question at a time");
                         }
                         Action::Disconnect => awaiting = 0,
-                        Action::Prove(_) | Action::Emit(_) => {}
+                        Action::Prove { .. } | Action::Cancel | Action::Emit(_) => {}
                         Action::Finish(_) => panic!("{context}: nobody stopped it"),
                     }
                 }
             }
             let kept = m.report().unfinished;
             let n: u64 = rng.gen_range(0..3);
-            let message = match rng.gen_range(0..9) {
+            let message = match rng.gen_range(0..12) {
                 0 | 1 => ServerMessage::Welcome {
                     version: PROTOCOL_VERSION,
                     session: n,
                     heartbeat_ms: rng.gen_range(0..=u64::MAX),
                 },
-                2 => ServerMessage::Work(Work { lease_ms: rng.r#gen(), ..work(n) }),
+                2 => ServerMessage::Work(JobOffer {
+                    lease_ms: rng.r#gen(),
+                    packed_bytes: rng.gen_range(0..40),
+                    ..offer(n)
+                }),
                 3 => ServerMessage::Idle { retry_after_ms: rng.r#gen() },
-                4 => ServerMessage::HeartbeatAck { alive: rng.r#gen() },
-                5 => ServerMessage::SubmitAck { batch_number: n, reply: SubmitReply::Accepted },
+                4 => ServerMessage::HeartbeatAck {
+                    state: [LeaseState::Alive, LeaseState::Lost, LeaseState::Done][rng.gen_range(0..3)],
+                },
+                5 => ServerMessage::SubmitAck { lease: LeaseId(n * 10), reply: SubmitReply::Accepted },
+                9 => ServerMessage::InputGone { lease: LeaseId(n * 10) },
+                10 => chunk(n),
+                8 => ServerMessage::FailedAck { taken: rng.r#gen() },
                 6 => ServerMessage::SubmitAck {
-                    batch_number: n,
+                    lease: LeaseId(n * 10),
                     reply: SubmitReply::RetryLater { retry_after_ms: rng.r#gen() },
                 },
                 7 => {
-                    let result = if rng.r#gen() { Ok(proof()) } else { Err("no".to_owned()) };
+                    let result =
+                        if rng.r#gen() { Ok(proof()) } else { Err(BackendError::Failed("no".to_owned())) };
                     let failed = result.is_err();
                     m.proved(now, ProverType::Exec, result);
                     assert!(m.report().unfinished == kept || failed, "{context}");
@@ -508,7 +715,7 @@ fn random_servers_are_survived() {
                 }
             };
             awaiting = 0;
-            let answers = matches!(&message, ServerMessage::SubmitAck { batch_number, .. } if Some(*batch_number) == kept);
+            let answers = matches!(&message, ServerMessage::SubmitAck { lease, .. } if Some(lease.0) == kept.map(|n| n * 10));
             m.received(now, message);
             assert!(kept.is_none() || m.report().unfinished == kept || answers, "{context}");
         }

@@ -1,21 +1,24 @@
 use bincode::Options;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ensemble_batch::BatchInput;
-use ensemble_messages::{BatchProof, LeaseId, ProverType, SubmitReply, Work};
+use ensemble_messages::{BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, Encoder};
 
+use super::message::JobOffer;
 use super::{ClientMessage, ProtocolError, RefusalCode, ServerMessage};
 
 /// Version of this protocol. Goes up with every change of a message.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// First bytes of a payload with fixed layout.
 pub const MAGIC: [u8; 4] = *b"ENSB";
 /// Most bytes of a prover's name.
 pub const MAX_NAME_LEN: usize = 64;
 /// Most bytes of the reason in [`ServerMessage::Refused`].
 pub const MAX_REASON_LEN: usize = 512;
+/// Most bytes of the reason in [`ClientMessage::Failed`].
+pub const MAX_FAILURE_LEN: usize = 1000;
 
 const HEADER: usize = 4;
 const KIND_REFUSED: u8 = 1;
@@ -32,13 +35,13 @@ pub struct FrameLimits {
     pub hello_max: usize,
     /// Later frames of the client; a proof must fit. Default 1 MiB.
     pub client_max: usize,
-    /// Later frames of the server; a batch's input must fit. Default 256 MiB.
+    /// Later frames of the server; a piece of an input must fit. Default 1 MiB.
     pub server_max: usize,
 }
 
 impl Default for FrameLimits {
     fn default() -> Self {
-        Self { hello_max: 1024, client_max: 1024 * 1024, server_max: 256 * 1024 * 1024 }
+        Self { hello_max: 1024, client_max: 1024 * 1024, server_max: 1024 * 1024 }
     }
 }
 
@@ -53,19 +56,24 @@ struct HelloBody {
 #[derive(Serialize, Deserialize)]
 enum ClientBody {
     RequestWork,
-    Heartbeat { lease: LeaseId },
+    Heartbeat { lease: LeaseId, task: ProofTask },
     Submit { lease: LeaseId, proof: BatchProof },
     Goodbye,
+    Failed { lease: LeaseId, kind: FailureKind, reason: String },
+    Fetch { lease: LeaseId, offset: u64 },
 }
 
 /// Order of variants is the wire format.
 #[derive(Serialize, Deserialize)]
 enum ServerBody {
     Welcome { version: u16, session: u64, heartbeat_ms: u64 },
-    Work(Work),
+    Work(JobOffer),
     Idle { retry_after_ms: u64 },
-    HeartbeatAck { alive: bool },
-    SubmitAck { batch_number: u64, reply: SubmitReply },
+    HeartbeatAck { state: LeaseState },
+    SubmitAck { lease: LeaseId, reply: SubmitReply },
+    FailedAck { taken: bool },
+    Chunk { lease: LeaseId, offset: u64, data: alloy_primitives::Bytes },
+    InputGone { lease: LeaseId },
 }
 
 fn options(limit: usize) -> impl Options {
@@ -163,7 +171,7 @@ pub fn check_name(name: &str) -> Result<(), ProtocolError> {
     Ok(())
 }
 
-/// The bytes of [`Work::input`].
+/// The input of a job as it is before compression: bincode 1 with fixed-size integers, little endian.
 ///
 /// # Errors
 /// [`ProtocolError::FrameTooLarge`] over `max` bytes.
@@ -174,7 +182,7 @@ pub fn encode_input(input: &BatchInput, max: usize) -> Result<alloy_primitives::
     options(max).serialize(input).map(Into::into).map_err(malformed)
 }
 
-/// Reads [`Work::input`]. Allocates no more than 2 MiB and a small multiple of `bytes.len()`, whatever lengths they claim.
+/// Reads what [`encode_input`] makes. Allocates no more than 2 MiB and a small multiple of `bytes.len()`, whatever lengths they claim.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`] when the bytes are not exactly one input.
@@ -221,6 +229,11 @@ impl Decoder for ServerCodec {
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<ClientMessage>, ProtocolError> {
         if !self.greeted {
+            // A handshake record (RFC 8446 5.1); as the length of a frame it would be too large.
+            if src.starts_with(&[0x16, 0x03]) {
+                let remedy = "set prover_server.tls_cert_path, or no prover_client.tls_ca_path";
+                return Err(ProtocolError::Tls { remedy });
+            }
             let Some(payload) = take_payload(src, self.limits.hello_max, peek_magic)? else {
                 return Ok(None);
             };
@@ -236,9 +249,19 @@ impl Decoder for ServerCodec {
         }
         Ok(Some(match decode_body(&payload)? {
             ClientBody::RequestWork => ClientMessage::RequestWork,
-            ClientBody::Heartbeat { lease } => ClientMessage::Heartbeat { lease },
+            ClientBody::Heartbeat { lease, task } => ClientMessage::Heartbeat { lease, task },
             ClientBody::Submit { lease, proof } => ClientMessage::Submit { lease, proof },
             ClientBody::Goodbye => ClientMessage::Goodbye,
+            ClientBody::Fetch { lease, offset } => ClientMessage::Fetch { lease, offset },
+            ClientBody::Failed { reason, .. } if reason.len() > MAX_FAILURE_LEN => {
+                let len = reason.len();
+                return Err(malformed(format_args!(
+                    "a failure's reason of {len} bytes, at most {MAX_FAILURE_LEN}"
+                )));
+            }
+            ClientBody::Failed { lease, kind, reason } => {
+                ClientMessage::Failed { lease, kind, reason: printable(&reason) }
+            }
         }))
     }
 
@@ -256,13 +279,21 @@ impl Encoder<ServerMessage> for ServerCodec {
             ServerMessage::Welcome { version, session, heartbeat_ms } => {
                 ServerBody::Welcome { version, session, heartbeat_ms }
             }
-            ServerMessage::Work(work) => ServerBody::Work(work),
+            ServerMessage::Work(offer) => ServerBody::Work(offer),
+            ServerMessage::Chunk { lease, offset, data } => ServerBody::Chunk { lease, offset, data },
+            ServerMessage::InputGone { lease } => ServerBody::InputGone { lease },
             ServerMessage::Idle { retry_after_ms } => ServerBody::Idle { retry_after_ms },
-            ServerMessage::HeartbeatAck { alive } => ServerBody::HeartbeatAck { alive },
-            ServerMessage::SubmitAck { batch_number, reply } => ServerBody::SubmitAck { batch_number, reply },
+            ServerMessage::HeartbeatAck { state } => ServerBody::HeartbeatAck { state },
+            ServerMessage::SubmitAck { lease, reply } => ServerBody::SubmitAck { lease, reply },
+            ServerMessage::FailedAck { taken } => ServerBody::FailedAck { taken },
         };
         put_body(dst, &[], &body, self.limits.server_max)
     }
+}
+
+/// Text from the network, safe in a log line.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn put_refused(dst: &mut BytesMut, code: RefusalCode, reason: &str) -> Result<(), ProtocolError> {
@@ -305,8 +336,7 @@ impl ClientCodec {
             .get(..len)
             .ok_or_else(|| malformed(format_args!("a reason of {len} bytes in {}", rest.len())))?;
         let reason = std::str::from_utf8(reason).map_err(malformed)?;
-        let reason = reason.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Ok(ServerMessage::Refused { code: RefusalCode::from_byte(code), reason })
+        Ok(ServerMessage::Refused { code: RefusalCode::from_byte(code), reason: printable(reason) })
     }
 }
 
@@ -315,6 +345,10 @@ impl Decoder for ClientCodec {
     type Error = ProtocolError;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<ServerMessage>, ProtocolError> {
+        // An alert record: what a TLS server says to a client without TLS.
+        if !self.greeted && src.starts_with(&[0x15, 0x03]) {
+            return Err(ProtocolError::Tls { remedy: "set prover_client.tls_ca_path" });
+        }
         let max = if self.greeted { self.limits.server_max } else { self.limits.hello_max };
         let Some(payload) = take_payload(src, max, |_| Ok(()))? else {
             return Ok(None);
@@ -326,12 +360,13 @@ impl Decoder for ClientCodec {
                 ServerBody::Welcome { version, session, heartbeat_ms } => {
                     ServerMessage::Welcome { version, session, heartbeat_ms }
                 }
-                ServerBody::Work(work) => ServerMessage::Work(work),
+                ServerBody::Work(offer) => ServerMessage::Work(offer),
+                ServerBody::Chunk { lease, offset, data } => ServerMessage::Chunk { lease, offset, data },
+                ServerBody::InputGone { lease } => ServerMessage::InputGone { lease },
                 ServerBody::Idle { retry_after_ms } => ServerMessage::Idle { retry_after_ms },
-                ServerBody::HeartbeatAck { alive } => ServerMessage::HeartbeatAck { alive },
-                ServerBody::SubmitAck { batch_number, reply } => {
-                    ServerMessage::SubmitAck { batch_number, reply }
-                }
+                ServerBody::HeartbeatAck { state } => ServerMessage::HeartbeatAck { state },
+                ServerBody::SubmitAck { lease, reply } => ServerMessage::SubmitAck { lease, reply },
+                ServerBody::FailedAck { taken } => ServerMessage::FailedAck { taken },
             }
         };
         self.greeted = true;
@@ -356,8 +391,13 @@ impl Encoder<ClientMessage> for ClientCodec {
                 return put_body(dst, &[m0, m1, m2, m3, v0, v1], &body, self.limits.hello_max);
             }
             ClientMessage::RequestWork => ClientBody::RequestWork,
-            ClientMessage::Heartbeat { lease } => ClientBody::Heartbeat { lease },
+            ClientMessage::Heartbeat { lease, task } => ClientBody::Heartbeat { lease, task },
             ClientMessage::Submit { lease, proof } => ClientBody::Submit { lease, proof },
+            ClientMessage::Failed { lease, kind, reason } => {
+                let cut = reason.floor_char_boundary(MAX_FAILURE_LEN);
+                ClientBody::Failed { lease, kind, reason: reason[..cut].to_owned() }
+            }
+            ClientMessage::Fetch { lease, offset } => ClientBody::Fetch { lease, offset },
             ClientMessage::Goodbye => ClientBody::Goodbye,
         };
         put_body(dst, &[], &body, self.limits.client_max)

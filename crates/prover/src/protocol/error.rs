@@ -16,6 +16,12 @@ pub enum ProtocolError {
         /// What was there instead of the magic.
         got: [u8; 4],
     },
+    /// The first bytes are those of TLS, which this side does not speak.
+    #[error("the peer speaks TLS, this side does not: {remedy}")]
+    Tls {
+        /// What to set.
+        remedy: &'static str,
+    },
     /// The peer speaks another version.
     #[error(
         "the peer speaks version {theirs} of the prover protocol, this side speaks {ours}: use the same release"
@@ -52,7 +58,7 @@ impl ProtocolError {
     pub fn refusal(&self) -> Option<ServerMessage> {
         let code = match self {
             Self::WrongVersion { .. } => RefusalCode::WrongVersion,
-            Self::BadMagic { .. } | Self::FrameTooLarge { .. } | Self::Malformed(_) => {
+            Self::BadMagic { .. } | Self::Tls { .. } | Self::FrameTooLarge { .. } | Self::Malformed(_) => {
                 RefusalCode::ProtocolViolation
             }
             Self::Io(_) | Self::Closed => return None,
@@ -62,6 +68,7 @@ impl ProtocolError {
                 "the server speaks version {ours} of the prover protocol, the client {theirs}: use the same release"
             ),
             Self::BadMagic { .. }
+            | Self::Tls { .. }
             | Self::FrameTooLarge { .. }
             | Self::Malformed(_)
             | Self::Io(_)
@@ -74,7 +81,7 @@ impl ProtocolError {
 impl Classify for ProtocolError {
     fn severity(&self) -> Severity {
         match self {
-            Self::WrongVersion { .. } | Self::BadMagic { .. } => Severity::Fatal,
+            Self::WrongVersion { .. } | Self::BadMagic { .. } | Self::Tls { .. } => Severity::Fatal,
             Self::FrameTooLarge { .. } | Self::Malformed(_) => Severity::NeedsReset,
             Self::Io(_) | Self::Closed => Severity::Transient,
         }

@@ -1,7 +1,10 @@
 use std::fmt;
 
-use alloy_primitives::keccak256;
-use ensemble_messages::{BatchProof, LeaseId, ProverType, SubmitReply, Work};
+use alloy_primitives::{Bytes, keccak256};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, ProofTask, ProverType, SubmitReply, Work,
+};
+use serde::{Deserialize, Serialize};
 
 /// From client to server.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum ClientMessage {
     Heartbeat {
         /// The lease of the [`Work`] at hand.
         lease: LeaseId,
+        /// Its task.
+        task: ProofTask,
     },
     /// Hands in a proof.
     Submit {
@@ -31,8 +36,51 @@ pub enum ClientMessage {
         /// The proof.
         proof: BatchProof,
     },
+    /// Gives a job back without a proof.
+    Failed {
+        /// The lease that ends.
+        lease: LeaseId,
+        /// What failed.
+        kind: FailureKind,
+        /// Why, at most [`super::MAX_FAILURE_LEN`] bytes.
+        reason: String,
+    },
+    /// Asks for the piece of the job's input that begins at this byte.
+    Fetch {
+        /// The lease of the [`JobOffer`] at hand.
+        lease: LeaseId,
+        /// Bytes that it has already.
+        offset: u64,
+    },
     /// Ends the session in order.
     Goodbye,
+}
+
+/// A job, without its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOffer {
+    /// The lease, which names the job in all that follows.
+    pub lease: LeaseId,
+    /// What to prove.
+    pub task: ProofTask,
+    /// Milliseconds after which the job is given to somebody else unless a heartbeat comes.
+    pub lease_ms: u64,
+    /// Bytes of the input, see [`super::decode_input`].
+    pub input_bytes: u64,
+    /// Bytes of it on the wire: one zstd frame.
+    pub packed_bytes: u64,
+}
+
+impl From<&Work> for JobOffer {
+    fn from(work: &Work) -> Self {
+        Self {
+            lease: work.lease,
+            task: work.task,
+            lease_ms: work.lease_ms,
+            input_bytes: work.input.bytes,
+            packed_bytes: work.input.packed.len() as u64,
+        }
+    }
 }
 
 impl fmt::Debug for ClientMessage {
@@ -46,9 +94,20 @@ impl fmt::Debug for ClientMessage {
                 .field("token", &token.as_ref().map(|_| "***"))
                 .finish(),
             Self::RequestWork => f.write_str("RequestWork"),
-            Self::Heartbeat { lease } => f.debug_struct("Heartbeat").field("lease", lease).finish(),
+            Self::Heartbeat { lease, task } => {
+                f.debug_struct("Heartbeat").field("lease", lease).field("task", task).finish()
+            }
             Self::Submit { lease, proof } => {
                 f.debug_struct("Submit").field("lease", lease).field("proof", proof).finish()
+            }
+            Self::Failed { lease, kind, reason } => f
+                .debug_struct("Failed")
+                .field("lease", lease)
+                .field("kind", kind)
+                .field("reason", reason)
+                .finish(),
+            Self::Fetch { lease, offset } => {
+                f.debug_struct("Fetch").field("lease", lease).field("offset", offset).finish()
             }
             Self::Goodbye => f.write_str("Goodbye"),
         }
@@ -74,8 +133,22 @@ pub enum ServerMessage {
         /// Why, for its operator; cut at 512 bytes.
         reason: String,
     },
-    /// A batch to prove.
-    Work(Work),
+    /// Something to prove; its input is fetched next.
+    Work(JobOffer),
+    /// Answer to [`ClientMessage::Fetch`].
+    Chunk {
+        /// The job.
+        lease: LeaseId,
+        /// Where in the compressed input it begins.
+        offset: u64,
+        /// The bytes, at most [`super::CHUNK_BYTES`].
+        data: Bytes,
+    },
+    /// Answer to [`ClientMessage::Fetch`]: this session has no such input, or no longer. Ask for work again.
+    InputGone {
+        /// The job that was asked for.
+        lease: LeaseId,
+    },
     /// No batch to prove now.
     Idle {
         /// Milliseconds to wait before asking again.
@@ -83,15 +156,20 @@ pub enum ServerMessage {
     },
     /// Answer to [`ClientMessage::Heartbeat`].
     HeartbeatAck {
-        /// `false`: the lease is not, or no longer, this session's.
-        alive: bool,
+        /// What became of the lease.
+        state: LeaseState,
     },
     /// Answer to [`ClientMessage::Submit`].
     SubmitAck {
-        /// Batch of the proof.
-        batch_number: u64,
+        /// Lease that the proof came under.
+        lease: LeaseId,
         /// What became of it.
         reply: SubmitReply,
+    },
+    /// Answer to [`ClientMessage::Failed`].
+    FailedAck {
+        /// `false`: it could not be kept; say it again.
+        taken: bool,
     },
 }
 

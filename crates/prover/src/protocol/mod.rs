@@ -38,23 +38,29 @@
 //!                       ◀──      Welcome (or Refused, end)
 //! RequestWork           ──▶
 //!                       ◀──      Work | Idle
+//! Fetch (until the input is there) ──▶
+//!                       ◀──      Chunk | InputGone
 //! Heartbeat (while proving) ──▶
 //!                       ◀──      HeartbeatAck
 //! Submit                ──▶
 //!                       ◀──      SubmitAck, after the proof is checked and stored
+//! Failed, instead of Submit ──▶
+//!                       ◀──      FailedAck, after the lease is ended
 //! Goodbye               ──▶      end
 //! ```
 //! Each client message except `Goodbye` has exactly one answer, in order.
 
 mod codec;
 mod error;
+mod input;
 mod message;
 #[cfg(test)]
 mod tests;
 
 pub use codec::{
-    ClientCodec, FrameLimits, MAGIC, MAX_NAME_LEN, MAX_REASON_LEN, PROTOCOL_VERSION, ServerCodec, check_name,
-    decode_input, encode_input,
+    ClientCodec, FrameLimits, MAGIC, MAX_FAILURE_LEN, MAX_NAME_LEN, MAX_REASON_LEN, PROTOCOL_VERSION,
+    ServerCodec, check_name, decode_input, encode_input,
 };
 pub use error::ProtocolError;
-pub use message::{ClientMessage, RefusalCode, ServerMessage, token_matches};
+pub use input::{CHUNK_BYTES, InputError, InputHead, InputPacker, InputReader};
+pub use message::{ClientMessage, JobOffer, RefusalCode, ServerMessage, token_matches};

@@ -3,7 +3,10 @@
 use alloy_primitives::{B256, Bytes, FixedBytes, hex};
 use bytes::{BufMut, BytesMut};
 use ensemble_batch::{BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues};
-use ensemble_messages::{BatchProof, LeaseId, ProofRejection, ProverType, SubmitReply, Work};
+use ensemble_messages::{
+    BatchProof, FailureKind, LeaseId, LeaseState, PackedInput, ProofRejection, ProofTask, ProverType,
+    SubmitReply,
+};
 use proptest::prelude::*;
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -34,6 +37,16 @@ fn greeted_server(limits: FrameLimits) -> ServerCodec {
     let mut codec = ServerCodec::new(limits);
     assert_eq!(codec.decode(&mut client_bytes(hello())).unwrap(), Some(hello()));
     codec
+}
+
+fn offer() -> JobOffer {
+    JobOffer {
+        lease: LeaseId(1),
+        task: ProofTask::Batch { number: 2 },
+        lease_ms: 3,
+        input_bytes: 5,
+        packed_bytes: 4,
+    }
 }
 
 fn welcome() -> ServerMessage {
@@ -97,30 +110,44 @@ fn wire_format_is_pinned() {
         vec![0xaa, 0xbb],
     ]
     .concat();
-    let client: [(ClientMessage, Vec<u8>); 5] = [
-        (hello(), hex!("454e5342 0001 00000000 0100000000000000 70 00").to_vec()),
+    let failed =
+        ClientMessage::Failed { lease: LeaseId(7), kind: FailureKind::Failed, reason: "no".to_owned() };
+    let client: [(ClientMessage, Vec<u8>); 7] = [
+        (hello(), hex!("454e5342 0002 00000000 0100000000000000 70 00").to_vec()),
         (ClientMessage::RequestWork, vec![0; 4]),
-        (ClientMessage::Heartbeat { lease: LeaseId(7) }, [vec![1, 0, 0, 0], le(7)].concat()),
+        (
+            ClientMessage::Heartbeat { lease: LeaseId(7), task: ProofTask::Batch { number: 2 } },
+            [vec![1, 0, 0, 0], le(7), vec![0; 4], le(2)].concat(),
+        ),
         (ClientMessage::Submit { lease: LeaseId(7), proof: proof() }, submit),
         (ClientMessage::Goodbye, vec![3, 0, 0, 0]),
+        (ClientMessage::Fetch { lease: LeaseId(7), offset: 9 }, [vec![5, 0, 0, 0], le(7), le(9)].concat()),
+        (failed, [vec![4, 0, 0, 0], le(7), vec![1, 0, 0, 0], le(2), b"no".to_vec()].concat()),
     ];
     for (message, payload) in client {
         assert_eq!(client_bytes(message.clone()), frame(&payload), "{message:?}");
     }
-    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: Bytes::from_static(&[0xff]) };
-    let server: [(ServerMessage, Vec<u8>); 6] = [
-        (welcome(), [vec![0, 0, 0, 0, 1, 0], le(9), le(5000)].concat()),
+    let work = offer();
+    let chunk = ServerMessage::Chunk { lease: LeaseId(7), offset: 9, data: Bytes::from_static(&[0xff]) };
+    let server: [(ServerMessage, Vec<u8>); 9] = [
+        (welcome(), [vec![0, 0, 0, 0, 2, 0], le(9), le(5000)].concat()),
         (
             ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
-            hex!("454e5342 0001 01 02 0002 6e6f").to_vec(),
+            hex!("454e5342 0002 01 02 0002 6e6f").to_vec(),
         ),
-        (ServerMessage::Work(work), [vec![1, 0, 0, 0], le(1), le(2), le(3), le(1), vec![0xff]].concat()),
-        (ServerMessage::Idle { retry_after_ms: 4 }, [vec![2, 0, 0, 0], le(4)].concat()),
-        (ServerMessage::HeartbeatAck { alive: true }, vec![3, 0, 0, 0, 1]),
         (
-            ServerMessage::SubmitAck { batch_number: 2, reply: SubmitReply::Duplicate },
+            ServerMessage::Work(work),
+            [vec![1, 0, 0, 0], le(1), vec![0; 4], le(2), le(3), le(5), le(4)].concat(),
+        ),
+        (ServerMessage::Idle { retry_after_ms: 4 }, [vec![2, 0, 0, 0], le(4)].concat()),
+        (ServerMessage::HeartbeatAck { state: LeaseState::Done }, vec![3, 0, 0, 0, 2, 0, 0, 0]),
+        (
+            ServerMessage::SubmitAck { lease: LeaseId(2), reply: SubmitReply::Duplicate },
             [vec![4, 0, 0, 0], le(2), vec![1, 0, 0, 0]].concat(),
         ),
+        (ServerMessage::FailedAck { taken: true }, vec![5, 0, 0, 0, 1]),
+        (chunk, [vec![6, 0, 0, 0], le(7), le(9), le(1), vec![0xff]].concat()),
+        (ServerMessage::InputGone { lease: LeaseId(7) }, [vec![7, 0, 0, 0], le(7)].concat()),
     ];
     for (message, payload) in server {
         assert_eq!(server_bytes(message.clone()), frame(&payload), "{message:?}");
@@ -130,16 +157,16 @@ fn wire_format_is_pinned() {
 #[test]
 fn refusal_of_another_version_is_readable() {
     let mut theirs = client_bytes(hello());
-    theirs[9] = 2;
+    theirs[9] = 3;
     theirs.truncate(12);
     theirs[..4].copy_from_slice(&8u32.to_be_bytes());
     let error = ServerCodec::default().decode(&mut theirs).unwrap_err();
-    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 2, ours: 1 }), "{error}");
+    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 3, ours: 2 }), "{error}");
 
     let mut answer = server_bytes(error.refusal().unwrap());
     match ClientCodec::default().decode(&mut answer).unwrap().unwrap() {
         ServerMessage::Refused { code: RefusalCode::WrongVersion, reason } => {
-            assert!(reason.contains("version 1") && reason.contains('2'), "{reason}");
+            assert!(reason.contains("version 2") && reason.contains('3'), "{reason}");
         }
         other => panic!("{other:?}"),
     }
@@ -168,10 +195,26 @@ fn refusal_reasons_are_cut_and_cleaned() {
     }
 }
 
+/// SEQ-INV-11: what a prover says of its failure ends up in the store and in log lines.
+#[test]
+fn reasons_of_failures_are_cut_and_cleaned() {
+    let failed =
+        |reason: String| ClientMessage::Failed { lease: LeaseId(1), kind: FailureKind::Refused, reason };
+    let decoded = |bytes: &mut BytesMut| greeted_server(FrameLimits::default()).decode(bytes);
+    let mut long = client_bytes(failed(format!("{}ä", "x".repeat(MAX_FAILURE_LEN - 1))));
+    assert_eq!(decoded(&mut long).unwrap(), Some(failed("x".repeat(MAX_FAILURE_LEN - 1))));
+    let mut control = client_bytes(failed("a\nb".to_owned()));
+    assert_eq!(decoded(&mut control).unwrap(), Some(failed("a\u{fffd}b".to_owned())));
+    let reason = vec![b'x'; MAX_FAILURE_LEN + 1];
+    let longer = [&[4, 0, 0, 0][..], &[0; 12], &(reason.len() as u64).to_le_bytes(), &reason].concat();
+    let error = decoded(&mut frame(&longer)).unwrap_err();
+    assert!(matches!(error, ProtocolError::Malformed(_)), "{error}");
+}
+
 #[test]
 fn broken_refusals_are_malformed() {
     for payload in [
-        &hex!("454e5342 0001 02 02 0000")[..],  // unknown kind
+        &hex!("454e5342 0002 02 02 0000")[..],  // unknown kind
         &hex!("454e5342 0001 01 02 00"),        // cut
         &hex!("454e5342 0001 01 02 0003 6e6f"), // longer than it is
         &hex!("454e5342 0001 01 02 0002 ffff"), // not UTF-8
@@ -200,6 +243,24 @@ fn peers_of_other_protocols_are_recognised_early() {
     let mut http = BytesMut::from(&b"GET / HTTP/1.1\r\n\r\n"[..]);
     let error = ServerCodec::default().decode(&mut http).unwrap_err();
     assert!(matches!(error, ProtocolError::FrameTooLarge { max: 1024, .. }), "{error}");
+}
+
+/// One side speaks TLS and the other does not: the first record says so, and what to set.
+#[test]
+fn tls_on_one_side_only_is_recognised() {
+    let mut hello = BytesMut::from(&hex!("16030100f8 010000f4 0303")[..]);
+    let error = ServerCodec::default().decode(&mut hello).unwrap_err();
+    assert!(
+        matches!(error, ProtocolError::Tls { .. }) && error.to_string().contains("tls_cert_path"),
+        "{error}"
+    );
+    assert!(error.refusal().is_some());
+    let mut alert = BytesMut::from(&hex!("15030300 02 0232")[..]);
+    let error = ClientCodec::default().decode(&mut alert).unwrap_err();
+    assert!(
+        matches!(error, ProtocolError::Tls { .. }) && error.to_string().contains("tls_ca_path"),
+        "{error}"
+    );
 }
 
 /// SEQ-INV-11: nobody sends more than the limit of the present place, and nothing is allocated for a length that
@@ -233,9 +294,9 @@ fn own_messages_over_the_limit_are_not_sent() {
         .encode(ClientMessage::Submit { lease: LeaseId(1), proof: proof() }, &mut out)
         .unwrap_err();
     assert!(matches!(error, ProtocolError::FrameTooLarge { max: 100, .. }), "{error}");
-    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: vec![0; 100].into() };
-    let error = ServerCodec::new(limits).encode(ServerMessage::Work(work), &mut out).unwrap_err();
-    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 136, max: 100 }), "{error}");
+    let chunk = ServerMessage::Chunk { lease: LeaseId(1), offset: 0, data: vec![0; 100].into() };
+    let error = ServerCodec::new(limits).encode(chunk, &mut out).unwrap_err();
+    assert!(matches!(error, ProtocolError::FrameTooLarge { len: 128, max: 100 }), "{error}");
     assert!(out.is_empty(), "a refused message leaves no bytes behind");
     assert!(encode_input(&batch_input(), 64).is_err());
 }
@@ -271,9 +332,135 @@ fn inputs_round_trip() {
     assert!(matches!(decode_input(&longer), Err(ProtocolError::Malformed(_))));
 }
 
+fn packed(input: &BatchInput, max: usize) -> Result<PackedInput, InputError> {
+    let head = InputHead {
+        parent: &input.parent,
+        parent_block: input.parent_block,
+        sealed_at: input.sealed_at,
+        da_payload: &input.da_payload,
+        blobs: &input.blobs,
+    };
+    let mut packer = InputPacker::new(head, input.witnesses.len() as u64, max)?;
+    for witness in &input.witnesses {
+        packer.witness(witness)?;
+    }
+    packer.finish(&input.chain_config)
+}
+
+/// A large input that compresses badly, and the pieces that it comes in.
+fn large_input() -> (BatchInput, PackedInput) {
+    let mut input = batch_input();
+    let mut seed = 1_u64;
+    let mut noise = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    };
+    input.witnesses = (0..3).map(|_| (0..700_000).map(|_| noise()).collect::<Vec<u8>>().into()).collect();
+    let packed = packed(&input, 1 << 22).unwrap();
+    (input, packed)
+}
+
+fn read(input: &PackedInput, piece: usize) -> Result<Vec<u8>, InputError> {
+    let mut reader = InputReader::new(input.bytes, input.packed.len() as u64, 1 << 22)?;
+    for piece in input.packed.chunks(piece) {
+        reader.push(reader.offset(), piece)?;
+    }
+    reader.finish()
+}
+
+/// What is packed piece by piece is what [`encode_input`] makes of the whole.
+#[test]
+fn inputs_are_packed_and_read_in_pieces() {
+    let (large, packed_large) = large_input();
+    for (input, packed) in [(batch_input(), packed(&batch_input(), 1 << 20).unwrap()), (large, packed_large)]
+    {
+        let whole = encode_input(&input, 1 << 22).unwrap();
+        assert_eq!(packed.bytes, whole.len() as u64);
+        for piece in [1_000, 65_536, CHUNK_BYTES] {
+            let came = read(&packed, piece).unwrap();
+            assert_eq!(came, whole.to_vec(), "{piece}");
+            assert_eq!(came.capacity(), came.len(), "not a byte more than announced is held");
+        }
+        assert_eq!(decode_input(&read(&packed, CHUNK_BYTES).unwrap()).unwrap(), input);
+    }
+    let mut zeros = batch_input();
+    zeros.witnesses = vec![vec![0; 4 << 20].into()];
+    let small = packed(&zeros, 5 << 20).unwrap();
+    assert!(small.packed.len() < 4096, "{} bytes", small.packed.len());
+}
+
+/// SEQ-INV-11: an input over the limit is refused while it is made, and by what is announced of it.
+#[test]
+fn inputs_over_the_limit_are_refused_on_both_sides() {
+    let whole = encode_input(&batch_input(), 1 << 20).unwrap().len();
+    assert!(packed(&batch_input(), whole).is_ok());
+    for max in [0, 10, whole - 1] {
+        let error = packed(&batch_input(), max).unwrap_err();
+        assert!(matches!(error, InputError::TooLarge { .. }), "{max}: {error}");
+    }
+    for (bytes, packed) in [(1001, 10), (10, 5000), (u64::MAX, 1), (1, u64::MAX)] {
+        let error = InputReader::new(bytes, packed, 1000).unwrap_err();
+        assert!(matches!(error, InputError::TooLarge { max: 1000, .. }), "{error}");
+    }
+}
+
+/// SEQ-INV-11: pieces in a wrong order, empty, too long, too many or too few.
+#[test]
+fn pieces_that_do_not_fit_are_refused() {
+    let (_, input) = large_input();
+    let reader = || InputReader::new(input.bytes, input.packed.len() as u64, 1 << 22).unwrap();
+    let (first, second) = (&input.packed[..1000], &input.packed[1000..2000]);
+    assert_eq!(reader().push(1000, second), Err(InputError::WrongOffset { expected: 0, got: 1000 }));
+    let mut twice = reader();
+    twice.push(0, first).unwrap();
+    assert_eq!(twice.push(0, first), Err(InputError::WrongOffset { expected: 1000, got: 0 }));
+    assert!(matches!(reader().push(0, &[]), Err(InputError::BadPiece { bytes: 0, .. })));
+    let long = vec![0; CHUNK_BYTES + 1];
+    assert!(matches!(reader().push(0, &long), Err(InputError::BadPiece { .. })));
+    let mut cut = reader();
+    cut.push(0, first).unwrap();
+    assert!(!cut.is_complete());
+    assert!(matches!(cut.finish(), Err(InputError::WrongTotal { what: "on the wire", .. })));
+    // One byte more than announced, and one less.
+    let mut more = input.packed.to_vec();
+    more.push(0);
+    let mut reader = InputReader::new(input.bytes, input.packed.len() as u64, 1 << 22).unwrap();
+    let result = more.chunks(CHUNK_BYTES).try_for_each(|piece| reader.push(reader.offset(), piece));
+    assert!(matches!(result, Err(InputError::WrongTotal { what: "on the wire", .. })), "{result:?}");
+    let shorter = PackedInput { bytes: input.bytes, packed: input.packed.slice(..input.packed.len() - 1) };
+    assert!(matches!(read(&shorter, CHUNK_BYTES), Err(InputError::Damaged(_))));
+    let trailing = PackedInput { bytes: input.bytes, packed: more.into() };
+    assert!(matches!(read(&trailing, CHUNK_BYTES), Err(InputError::Damaged(_))));
+    for lie in [input.bytes - 1, input.bytes + 1] {
+        let lying = PackedInput { bytes: lie, packed: input.packed.clone() };
+        let error = read(&lying, CHUNK_BYTES).unwrap_err();
+        assert!(matches!(error, InputError::WrongTotal { what: "decompressed", .. }), "{error}");
+    }
+}
+
+/// SEQ-INV-11: bytes that decompress to much more than was announced are cut off at what was announced; a frame that wants
+/// a window of gigabytes is refused.
+#[test]
+fn decompression_bombs_are_refused() {
+    let mut zeros = batch_input();
+    zeros.witnesses = vec![vec![0; 64 << 20].into()];
+    let bomb = packed(&zeros, 65 << 20).unwrap();
+    assert!(bomb.packed.len() < 16 << 10, "{} bytes", bomb.packed.len());
+    let lying = PackedInput { bytes: 1000, packed: bomb.packed };
+    match read(&lying, CHUNK_BYTES) {
+        Err(InputError::WrongTotal { what: "decompressed", announced: 1000, got }) => {
+            assert!(got <= 1000 + (128 << 10), "{got} bytes were made")
+        }
+        other => panic!("{other:?}"),
+    }
+    // RFC 8878 3.1.1: magic, no single segment, window descriptor 31 << 3 (2 TiB), an empty last block
+    let window = PackedInput { bytes: 5, packed: Bytes::from_static(&hex!("28b52ffd 00 f8 010000")) };
+    assert!(matches!(read(&window, CHUNK_BYTES), Err(InputError::Damaged(_))));
+}
+
 #[test]
 fn trailing_bytes_and_unknown_messages_are_malformed() {
-    for payload in [&[0, 0, 0, 0, 0][..], &[4, 0, 0, 0], &[0xff; 4], &[0, 0], &[]] {
+    for payload in [&[0, 0, 0, 0, 0][..], &[4, 0, 0, 0], &[9, 0, 0, 0], &[0xff; 4], &[0, 0], &[]] {
         let error = greeted_server(FrameLimits::default()).decode(&mut frame(payload)).unwrap_err();
         assert!(matches!(error, ProtocolError::Malformed(_)), "{payload:?} {error}");
     }
@@ -341,11 +528,13 @@ fn tokens_are_compared() {
 
 #[test]
 fn large_read_buffers_are_given_back() {
-    let work = Work { lease: LeaseId(1), batch_number: 2, lease_ms: 3, input: vec![7; 4 << 20].into() };
-    let mut src = server_bytes(ServerMessage::Work(work.clone()));
+    let limits = FrameLimits { server_max: 8 << 20, ..FrameLimits::default() };
+    let chunk = ServerMessage::Chunk { lease: LeaseId(1), offset: 0, data: vec![7; 4 << 20].into() };
+    let mut src = BytesMut::new();
+    ServerCodec::new(limits).encode(chunk.clone(), &mut src).unwrap();
     src.reserve(8 << 20);
-    let mut codec = greeted_client(FrameLimits::default());
-    assert_eq!(codec.decode(&mut src).unwrap(), Some(ServerMessage::Work(work)));
+    let mut codec = greeted_client(limits);
+    assert_eq!(codec.decode(&mut src).unwrap(), Some(chunk));
     assert_eq!(src.capacity(), 0);
 }
 
@@ -376,8 +565,20 @@ fn any_proof() -> impl Strategy<Value = BatchProof> {
 fn any_client() -> impl Strategy<Value = ClientMessage> {
     prop_oneof![
         Just(ClientMessage::RequestWork),
-        any::<u64>().prop_map(|n| ClientMessage::Heartbeat { lease: LeaseId(n) }),
+        any::<u64>().prop_map(|n| ClientMessage::Heartbeat {
+            lease: LeaseId(n),
+            task: ProofTask::Batch { number: n }
+        }),
         (any::<u64>(), any_proof()).prop_map(|(n, proof)| ClientMessage::Submit { lease: LeaseId(n), proof }),
+        (any::<u64>(), any::<bool>(), "[^\\p{Cc}]{0,200}").prop_map(|(n, refused, reason)| {
+            ClientMessage::Failed {
+                lease: LeaseId(n),
+                kind: if refused { FailureKind::Refused } else { FailureKind::Failed },
+                reason,
+            }
+        }),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(n, offset)| ClientMessage::Fetch { lease: LeaseId(n), offset }),
         Just(ClientMessage::Goodbye),
     ]
 }
@@ -417,18 +618,24 @@ fn any_server() -> impl Strategy<Value = ServerMessage> {
         }),
         (any::<u8>(), "\\PC{0,100}")
             .prop_map(|(byte, reason)| ServerMessage::Refused { code: RefusalCode::from_byte(byte), reason }),
-        (any::<u64>(), any::<u64>(), any::<u64>(), any_bytes(2000)).prop_map(
-            |(lease, batch_number, lease_ms, input)| ServerMessage::Work(Work {
+        (any::<u64>(), any::<u64>(), any_bytes(2000))
+            .prop_map(|(lease, offset, data)| ServerMessage::Chunk { lease: LeaseId(lease), offset, data }),
+        any::<[u64; 5]>().prop_map(|[lease, number, lease_ms, input_bytes, packed_bytes]| {
+            ServerMessage::Work(JobOffer {
                 lease: LeaseId(lease),
-                batch_number,
+                task: ProofTask::Batch { number },
                 lease_ms,
-                input
+                input_bytes,
+                packed_bytes,
             })
-        ),
+        }),
+        any::<u64>().prop_map(|n| ServerMessage::InputGone { lease: LeaseId(n) }),
         any::<u64>().prop_map(|retry_after_ms| ServerMessage::Idle { retry_after_ms }),
-        any::<bool>().prop_map(|alive| ServerMessage::HeartbeatAck { alive }),
+        prop::sample::select(&[LeaseState::Alive, LeaseState::Lost, LeaseState::Done])
+            .prop_map(|state| ServerMessage::HeartbeatAck { state }),
         (any::<u64>(), any_reply())
-            .prop_map(|(batch_number, reply)| ServerMessage::SubmitAck { batch_number, reply }),
+            .prop_map(|(n, reply)| ServerMessage::SubmitAck { lease: LeaseId(n), reply }),
+        any::<bool>().prop_map(|taken| ServerMessage::FailedAck { taken }),
     ]
 }
 
@@ -525,6 +732,20 @@ proptest! {
         }
         let result = greeted_server(FrameLimits::default()).decode(&mut frame(&noise));
         prop_assert!(matches!(result, Ok(Some(_)) | Err(ProtocolError::Malformed(_))), "{:?}", result);
+    }
+
+    /// SEQ-INV-11: a flipped bit anywhere is noticed: by the decompressor or by its checksum.
+    #[test]
+    fn damaged_pieces_are_noticed(at in any::<prop::sample::Index>(), bit in 0..8u8) {
+        let good = packed(&batch_input(), 1 << 20).unwrap();
+        let mut bytes = good.packed.to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let bad = PackedInput { bytes: good.bytes, packed: bytes.into() };
+        if let Ok(read) = read(&bad, 64) {
+            // A bit of the frame's header that means nothing here.
+            prop_assert_eq!(read, encode_input(&batch_input(), 1 << 20).unwrap().to_vec());
+        }
     }
 
     /// SEQ-INV-11
