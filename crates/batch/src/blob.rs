@@ -1,7 +1,8 @@
 //! Packing of bytes into EIP-4844 blobs, and what L1 sees of blobs.
 //!
 //! A blob is 4096 field elements of 32 bytes, big endian. Every element has to be below the BLS12-381 scalar modulus,
-//! so its first byte is left zero and 31 bytes are used. The stream over all blobs of a batch, in order, is:
+//! which has 255 bits, so 254 of the 256 bits are used: four elements, a group, hold 127 bytes. The stream over all
+//! blobs of a batch, in order, is:
 //!
 //! | bytes | content |
 //! |---|---|
@@ -9,9 +10,11 @@
 //! | `n` | payload |
 //! | rest | zeros up to the end of the last blob |
 //!
-//! Byte `i` of the stream lies in blob `i / 126976`, element `i % 126976 / 31`, byte `1 + i % 31` of it. There are no
-//! more blobs than the stream needs; an empty payload takes one. [`unpack`] refuses everything else, so that bytes and
-//! blobs stand in a one-to-one relation.
+//! 127 bytes of the stream fill a group, 130048 bytes (1024 groups) a blob. The first 124 bytes of a group lie in its
+//! elements' bytes 1 to 31, one element after the other. The last three are, as a number of 24 bits big endian, four
+//! numbers of 6 bits, the highest first: they are byte 0 of the four elements. There are no more blobs than the stream
+//! needs; an empty payload takes one. [`unpack`] refuses everything else, so that bytes and blobs stand in a
+//! one-to-one relation.
 
 use alloy_primitives::{B256, FixedBytes, keccak256};
 use ensemble_error::{Classify, Severity};
@@ -21,10 +24,18 @@ use sha2::{Digest, Sha256};
 pub const BLOB_BYTES: usize = 131_072;
 /// Bytes of a field element.
 const ELEMENT: usize = 32;
-/// Bytes of a field element that carry data.
-const ELEMENT_DATA: usize = ELEMENT - 1;
+/// Bits of the first byte of a field element that carry data.
+const HEAD_BITS: usize = 6;
+/// The highest value of that byte.
+const HEAD_MASK: u8 = (1 << HEAD_BITS) - 1;
+/// Field elements that are filled together.
+const GROUP: usize = 4;
+/// Bytes of data in the last 31 bytes of a group's elements.
+const GROUP_TAILS: usize = GROUP * (ELEMENT - 1);
+/// Bytes of data in a group.
+const GROUP_DATA: usize = GROUP_TAILS + GROUP * HEAD_BITS / 8;
 /// Bytes of a blob that carry data.
-const BLOB_DATA: usize = BLOB_BYTES / ELEMENT * ELEMENT_DATA;
+const BLOB_DATA: usize = BLOB_BYTES / (GROUP * ELEMENT) * GROUP_DATA;
 /// Bytes of the length in front of the payload.
 const LENGTH_PREFIX: usize = 4;
 /// `VERSIONED_HASH_VERSION_KZG` of EIP-4844.
@@ -53,9 +64,9 @@ pub enum BlobError {
     /// There are no blobs.
     #[error("no blobs")]
     Empty,
-    /// A field element begins with another byte than zero.
-    #[error("field element {element} of blob {blob} begins with a byte other than zero")]
-    HighByte {
+    /// A field element has one of its first two bits set.
+    #[error("field element {element} of blob {blob} has more than 254 bits")]
+    HighBits {
         /// Index of the blob.
         blob: usize,
         /// Index of the field element.
@@ -80,7 +91,7 @@ impl Classify for BlobError {
             Self::TooLarge { .. } => Severity::Recoverable,
             Self::WrongSize(_)
             | Self::Empty
-            | Self::HighByte { .. }
+            | Self::HighBits { .. }
             | Self::WrongCount { .. }
             | Self::Trailing => Severity::Fatal,
         }
@@ -141,11 +152,18 @@ pub fn pack(payload: &[u8], max_blobs: usize) -> Result<Vec<Blob>, BlobError> {
         return Err(too_large);
     }
     let Ok(length) = u32::try_from(payload.len()) else { return Err(too_large) };
-    let stream = length.to_be_bytes().into_iter().chain(payload.iter().copied());
+    let mut stream = Vec::with_capacity(needed * BLOB_DATA);
+    stream.extend_from_slice(&length.to_be_bytes());
+    stream.extend_from_slice(payload);
+    stream.resize(needed * BLOB_DATA, 0);
     let mut bytes = vec![0u8; needed * BLOB_BYTES];
-    let slots = bytes.chunks_exact_mut(ELEMENT).flat_map(|element| &mut element[1..]);
-    for (slot, byte) in slots.zip(stream) {
-        *slot = byte;
+    for (group, data) in bytes.chunks_exact_mut(GROUP * ELEMENT).zip(stream.chunks_exact(GROUP_DATA)) {
+        let (tails, heads) = data.split_at(GROUP_TAILS);
+        let heads = heads.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte));
+        for (i, element) in group.chunks_exact_mut(ELEMENT).enumerate() {
+            element[0] = (heads >> (HEAD_BITS * (GROUP - 1 - i))) as u8 & HEAD_MASK;
+            element[1..].copy_from_slice(&tails[i * (ELEMENT - 1)..][..ELEMENT - 1]);
+        }
     }
     bytes.chunks_exact(BLOB_BYTES).map(Blob::from_slice).collect()
 }
@@ -160,11 +178,16 @@ pub fn unpack(blobs: &[Blob]) -> Result<Vec<u8>, BlobError> {
     }
     let mut stream = Vec::with_capacity(blobs.len() * BLOB_DATA);
     for (blob, bytes) in blobs.iter().enumerate() {
-        for (element, chunk) in bytes.0.chunks_exact(ELEMENT).enumerate() {
-            match chunk.split_first() {
-                Some((0, data)) => stream.extend_from_slice(data),
-                _ => return Err(BlobError::HighByte { blob, element }),
+        for (at, group) in bytes.0.chunks_exact(GROUP * ELEMENT).enumerate() {
+            let mut heads = 0u32;
+            for (i, element) in group.chunks_exact(ELEMENT).enumerate() {
+                if element[0] > HEAD_MASK {
+                    return Err(BlobError::HighBits { blob, element: at * GROUP + i });
+                }
+                heads = heads << HEAD_BITS | u32::from(element[0]);
+                stream.extend_from_slice(&element[1..]);
             }
+            stream.extend_from_slice(&heads.to_be_bytes()[1..]);
         }
     }
     let mut length = [0u8; LENGTH_PREFIX];

@@ -1,66 +1,10 @@
 //! The batch payload: blocks as they lie in the blobs (or in calldata).
 //!
-//! # Payload
+//! `docs/data-availability.md` describes the format byte by byte: a version byte, then segments, each with a compressed
+//! body and a plain part, both made of columns: one field of all blocks or all transactions after the other.
 //!
-//! | bytes | content |
-//! |---|---|
-//! | 1 | version, [`VERSION`] |
-//! | … | segments, one after the other up to the end |
-//!
-//! A segment holds one or more consecutive blocks and is compressed on its own; segments let a builder know the size
-//! of a growing batch without compressing everything anew for each block.
-//!
-//! | bytes | content |
-//! |---|---|
-//! | 4 | length of the body, u32 big endian |
-//! | 4 | length of the frame, u32 big endian |
-//! | … | frame: the body as exactly one zstd frame (RFC 8878), window at most 8 MiB, without dictionary |
-//!
-//! # Body
-//!
-//! Each field of all `n` blocks in a column of its own, the columns in this order. *uint* is unsigned LEB128 in its
-//! shortest form, at most 64 bits. *delta* is a uint: the zigzag form `(d << 1) ^ (d >> 63)` of the difference
-//! (modulo 2^64) to the value before it in the column, 0 before the first.
-//!
-//! | column | content |
-//! |---|---|
-//! | block count | one uint, `n` > 0 |
-//! | `timestamp` | `n` deltas |
-//! | `gasLimit` | `n` deltas |
-//! | `gasUsed` | `n` uints |
-//! | `baseFeePerGas` | `n` deltas |
-//! | `blobGasUsed` | `n` uints |
-//! | `excessBlobGas` | `n` deltas |
-//! | `prevRandao`, last 8 bytes | `n` deltas (the deposits index, u64 big endian) |
-//! | `prevRandao`, form | `n` bytes: 0 when the first 24 bytes are those of `keccak256(parentHash)`, else 1 |
-//! | `prevRandao`, first 24 bytes | 24 bytes for each block whose form is 1 |
-//! | `feeRecipient` | `n` × 20 bytes |
-//! | `parentBeaconBlockRoot` | `n` × 32 bytes |
-//! | `stateRoot` | `n` × 32 bytes |
-//! | `receiptsRoot` | `n` × 32 bytes |
-//! | `blockHash` | `n` × 32 bytes |
-//! | `logsBloom`, form | `n` bytes: 0 when all bits are zero, else 1 |
-//! | `logsBloom` | 256 bytes for each block whose form is 1 |
-//! | `extraData`, lengths | `n` uints, each at most 32 |
-//! | `extraData` | the bytes |
-//! | `withdrawals`, counts | `n` uints; `m` is their sum |
-//! | `index` | `m` deltas |
-//! | `validatorIndex` | `m` deltas |
-//! | `address` | `m` × 20 bytes |
-//! | `amount` (gwei) | `m` uints |
-//! | `executionRequests`, counts | `n` uints |
-//! | `executionRequests`, lengths | a uint above 0 for each |
-//! | `executionRequests` | the bytes |
-//! | `transactions`, counts | `n` uints |
-//! | `transactions`, lengths | a uint above 0 for each |
-//! | `transactions` | the bytes, each transaction in its EIP-2718 encoding |
-//!
-//! `parentHash` and `number` are not stored: they follow from the block before, and for the first block from the
-//! [`ParentRef`] that the reader brings.
-//!
-//! A reader refuses what a writer does not make: bytes behind the last column, uints in a longer form, forms other
-//! than 0 and 1, a form 1 where 0 would do. So a body is determined by its blocks, while the frame is not: other
-//! versions of zstd may compress otherwise. Whoever needs identical bytes keeps them.
+//! A reader refuses what a writer does not make, so both parts are determined by the blocks, while the compressed frame
+//! is not: other versions of zstd may compress otherwise. Whoever needs identical bytes keeps them.
 
 use std::io::Read;
 
@@ -68,24 +12,31 @@ use alloy_primitives::{Address, B256, Bloom, Bytes};
 use ensemble_error::{Classify, Severity};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
+use self::{read::Reader, transactions::Budget};
 use crate::{SealedBlock, Withdrawal};
 
-/// First byte of a payload.
-pub const VERSION: u8 = 1;
+mod read;
+mod transaction;
+mod transactions;
+#[cfg(feature = "encode")]
+mod write;
 
-/// Most bytes that the bodies of all segments of a payload may have together: 64 MiB. A default; readers may set
-/// another limit, but then must not be given batches from a writer with a higher one.
+/// First byte of a payload.
+pub const VERSION: u8 = 2;
+
+/// Most bytes that the parts of all segments of a payload may have together, and most bytes of its transactions: 64 MiB.
+/// A default; readers may set another limit, but then must not be given batches from a writer with a higher one.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// Largest window of a frame: 8 MiB, what zstd uses up to level 19.
 const MAX_WINDOW_BYTES: u64 = 8 << 20;
 
-/// Bytes of the two lengths in front of a frame.
+/// Bytes of the three lengths in front of a segment.
 #[cfg(feature = "encode")]
-pub(crate) const SEGMENT_HEADER: usize = 8;
+pub(crate) const SEGMENT_HEADER: usize = 12;
 
-/// Least bytes that a block takes in a body: 13 columns with at least one byte, 20 + 4 × 32 bytes fixed.
-const MIN_BLOCK_BODY: usize = 13 + 20 + 4 * 32;
+/// Least bytes that a block takes in a body: 13 columns with at least one byte, 20 + 32 bytes fixed.
+const MIN_BLOCK_BODY: usize = 13 + 20 + 32;
 
 /// Limit of `extraData` (yellow paper).
 const MAX_EXTRA_DATA: u64 = 32;
@@ -168,7 +119,7 @@ impl Classify for CodecError {
     }
 }
 
-/// The blocks of a payload whose bodies have at most [`MAX_BODY_BYTES`].
+/// The blocks of a payload within [`MAX_BODY_BYTES`].
 ///
 /// # Errors
 /// [`CodecError`] for anything but a payload as the module describes it. Memory stays within a small multiple of the
@@ -177,7 +128,7 @@ pub fn decode_blocks(payload: &[u8], parent: &ParentRef) -> Result<Vec<SealedBlo
     decode_blocks_within(payload, parent, MAX_BODY_BYTES)
 }
 
-/// [`decode_blocks`] with a limit in bytes for the bodies of all segments together.
+/// [`decode_blocks`] with another limit in bytes than [`MAX_BODY_BYTES`].
 ///
 /// # Errors
 /// As [`decode_blocks`].
@@ -190,19 +141,29 @@ pub fn decode_blocks_within(
         Some((&VERSION, rest)) => rest,
         other => return Err(CodecError::Version(other.map(|(version, _)| *version))),
     };
-    let mut budget = max_body_bytes;
+    let budget = || Budget { left: max_body_bytes, limit: max_body_bytes };
+    let (mut stored, mut decoded) = (budget(), budget());
     let mut parent = *parent;
     let mut blocks = Vec::new();
     while !rest.is_empty() {
         let body_len = take_length(&mut rest)?;
         let frame_len = take_length(&mut rest)?;
-        let (frame, next) = rest.split_at_checked(frame_len).ok_or(CodecError::Truncated("a segment"))?;
-        rest = next;
-        budget = budget.checked_sub(body_len).ok_or(CodecError::TooLarge { limit: max_body_bytes })?;
+        let plain_len = take_length(&mut rest)?;
+        let frame = take(&mut rest, frame_len)?;
+        let plain = take(&mut rest, plain_len)?;
+        stored.take(body_len)?;
+        stored.take(plain_len)?;
         let body = decompress(frame, body_len)?;
-        decode_body(&Bytes::from(body), &mut parent, &mut blocks)?;
+        let plain = Bytes::copy_from_slice(plain);
+        decode_segment(&Bytes::from(body), &plain, &mut parent, &mut blocks, &mut decoded)?;
     }
     Ok(blocks)
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], CodecError> {
+    let (taken, next) = rest.split_at_checked(length).ok_or(CodecError::Truncated("a segment"))?;
+    *rest = next;
+    Ok(taken)
 }
 
 fn take_length(rest: &mut &[u8]) -> Result<usize, CodecError> {
@@ -228,136 +189,14 @@ fn decompress(frame: &[u8], body_len: usize) -> Result<Vec<u8>, CodecError> {
     Ok(body)
 }
 
-fn unzigzag(value: u64) -> u64 {
-    (value >> 1) ^ (value & 1).wrapping_neg()
-}
-
-/// Reads columns off the front of a body.
-struct Reader<'a> {
-    body: &'a Bytes,
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn left(&self) -> usize {
-        self.body.len() - self.at
-    }
-
-    fn bytes(&mut self, count: usize, what: &'static str) -> Result<&[u8], CodecError> {
-        if count > self.left() {
-            return Err(CodecError::Truncated(what));
-        }
-        let start = self.at;
-        self.at += count;
-        Ok(&self.body[start..self.at])
-    }
-
-    fn uint(&mut self, what: &'static str) -> Result<u64, CodecError> {
-        let mut value = 0u64;
-        for shift in (0..70).step_by(7) {
-            let byte = self.bytes(1, what)?[0];
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                return Err(CodecError::OutOfRange(what));
-            }
-            value |= bits << shift;
-            if byte & 0x80 == 0 {
-                return if byte == 0 && shift > 0 { Err(CodecError::NonCanonical(what)) } else { Ok(value) };
-            }
-        }
-        Err(CodecError::OutOfRange(what))
-    }
-
-    /// A column of `count` values; the caller has bounded `count` by the bytes of the body.
-    fn uints(&mut self, count: usize, what: &'static str) -> Result<Vec<u64>, CodecError> {
-        (0..count).map(|_| self.uint(what)).collect()
-    }
-
-    fn deltas(&mut self, count: usize, what: &'static str) -> Result<Vec<u64>, CodecError> {
-        let mut last = 0u64;
-        let mut values = self.uints(count, what)?;
-        for value in &mut values {
-            last = last.wrapping_add(unzigzag(*value));
-            *value = last;
-        }
-        Ok(values)
-    }
-
-    fn words<const N: usize>(
-        &mut self,
-        count: usize,
-        what: &'static str,
-    ) -> Result<Vec<[u8; N]>, CodecError> {
-        let bytes = self.bytes(count.saturating_mul(N), what)?;
-        Ok(bytes.as_chunks::<N>().0.to_vec())
-    }
-
-    fn forms(&mut self, count: usize, what: &'static str) -> Result<Vec<bool>, CodecError> {
-        let bytes = self.bytes(count, what)?;
-        bytes
-            .iter()
-            .map(|form| match form {
-                0 => Ok(false),
-                1 => Ok(true),
-                _ => Err(CodecError::NonCanonical(what)),
-            })
-            .collect()
-    }
-
-    /// A column of counts, and their sum. Each counted thing takes at least `min_bytes` in later columns, so the sum
-    /// cannot exceed what is left of the body.
-    fn counts(
-        &mut self,
-        n: usize,
-        min_bytes: usize,
-        what: &'static str,
-    ) -> Result<(Vec<usize>, usize), CodecError> {
-        let mut sum = 0usize;
-        let mut counts = Vec::with_capacity(n);
-        for _ in 0..n {
-            let count = usize::try_from(self.uint(what)?).map_err(|_| CodecError::OutOfRange(what))?;
-            sum = sum.checked_add(count).ok_or(CodecError::OutOfRange(what))?;
-            counts.push(count);
-        }
-        if sum > self.left() / min_bytes {
-            return Err(CodecError::Truncated(what));
-        }
-        Ok((counts, sum))
-    }
-
-    /// Byte strings: counts, lengths above zero, then the bytes. The strings share the memory of the body.
-    fn strings(&mut self, n: usize, what: &'static str) -> Result<Vec<Vec<Bytes>>, CodecError> {
-        let (counts, sum) = self.counts(n, 2, what)?;
-        let lengths = self.uints(sum, what)?;
-        let mut lengths = lengths.into_iter();
-        let mut rows = Vec::with_capacity(n);
-        for count in counts {
-            let mut row = Vec::with_capacity(count);
-            for length in lengths.by_ref().take(count) {
-                if length == 0 {
-                    return Err(CodecError::NonCanonical(what));
-                }
-                row.push(self.string(length, what)?);
-            }
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-
-    fn string(&mut self, length: u64, what: &'static str) -> Result<Bytes, CodecError> {
-        let start = self.at;
-        let length = usize::try_from(length).map_err(|_| CodecError::OutOfRange(what))?;
-        self.bytes(length, what)?;
-        Ok(self.body.slice(start..self.at))
-    }
-}
-
-fn decode_body(
+fn decode_segment(
     body: &Bytes,
+    plain: &Bytes,
     parent: &mut ParentRef,
     blocks: &mut Vec<SealedBlock>,
+    decoded: &mut Budget,
 ) -> Result<(), CodecError> {
-    let mut r = Reader { body, at: 0 };
+    let (mut r, mut plain) = (Reader::new(body), Reader::new(plain));
     let n = r.uint("block count")?;
     if n == 0 {
         return Err(CodecError::NonCanonical("block count"));
@@ -376,12 +215,12 @@ fn decode_body(
     let randao_tails = r.deltas(n, "prevRandao")?;
     let randao_forms = r.forms(n, "prevRandao")?;
     let raw_heads = randao_forms.iter().filter(|raw| **raw).count();
-    let mut randao_heads = r.words::<24>(raw_heads, "prevRandao")?.into_iter();
+    let mut randao_heads = plain.words::<24>(raw_heads, "prevRandao")?.into_iter();
     let fee_recipients = r.words::<20>(n, "feeRecipient")?;
     let beacon_roots = r.words::<32>(n, "parentBeaconBlockRoot")?;
-    let state_roots = r.words::<32>(n, "stateRoot")?;
-    let receipts_roots = r.words::<32>(n, "receiptsRoot")?;
-    let block_hashes = r.words::<32>(n, "blockHash")?;
+    let state_roots = plain.words::<32>(n, "stateRoot")?;
+    let receipts_roots = plain.words::<32>(n, "receiptsRoot")?;
+    let block_hashes = plain.words::<32>(n, "blockHash")?;
     let bloom_forms = r.forms(n, "logsBloom")?;
     let raw_blooms = bloom_forms.iter().filter(|raw| **raw).count();
     let mut blooms = r.words::<256>(raw_blooms, "logsBloom")?.into_iter();
@@ -393,9 +232,9 @@ fn decode_body(
         extra_lengths.into_iter().map(|length| r.string(length, "extraData")).collect::<Result<_, _>>()?;
     let mut withdrawals = decode_withdrawals(&mut r, n)?.into_iter();
     let mut requests = r.strings(n, "executionRequests")?.into_iter();
-    let mut transactions = r.strings(n, "transactions")?.into_iter();
-    if r.left() > 0 {
-        return Err(CodecError::Trailing(r.left()));
+    let mut transactions = transactions::read(&mut r, &mut plain, n, decoded)?.into_iter();
+    if r.left() + plain.left() > 0 {
+        return Err(CodecError::Trailing(r.left() + plain.left()));
     }
 
     blocks.reserve(n);
@@ -476,7 +315,10 @@ pub(crate) use encode::{body_bound, check, compress_bound, encode_segment};
 mod encode {
     use alloy_primitives::keccak256;
 
-    use super::*;
+    use super::{
+        write::{put_deltas, put_strings, put_uint, put_uints, uint_len},
+        *,
+    };
 
     /// zstd level that [`encode_blocks`] uses.
     pub const DEFAULT_LEVEL: i32 = 9;
@@ -538,18 +380,20 @@ mod encode {
 
     /// One segment with these blocks, which [`check`] has passed.
     pub(crate) fn encode_segment(blocks: &[SealedBlock], level: i32) -> Result<Vec<u8>, CodecError> {
-        let body = encode_body(blocks);
-        if body.len() > MAX_BODY_BYTES {
+        let (body, plain) = encode_columns(blocks);
+        if body.len() + plain.len() > MAX_BODY_BYTES {
             return Err(CodecError::TooLarge { limit: MAX_BODY_BYTES });
         }
         let failed = |e: std::io::Error| CodecError::Compress(e.to_string());
         let mut compressor = zstd::bulk::Compressor::new(level.clamp(1, MAX_LEVEL)).map_err(failed)?;
         let frame = compressor.compress(&body).map_err(failed)?;
         let too_large = |_| CodecError::TooLarge { limit: MAX_BODY_BYTES };
-        let mut segment = Vec::with_capacity(SEGMENT_HEADER + frame.len());
-        segment.extend_from_slice(&u32::try_from(body.len()).map_err(too_large)?.to_be_bytes());
-        segment.extend_from_slice(&u32::try_from(frame.len()).map_err(too_large)?.to_be_bytes());
+        let mut segment = Vec::with_capacity(SEGMENT_HEADER + frame.len() + plain.len());
+        for length in [body.len(), frame.len(), plain.len()] {
+            segment.extend_from_slice(&u32::try_from(length).map_err(too_large)?.to_be_bytes());
+        }
         segment.extend_from_slice(&frame);
+        segment.extend_from_slice(&plain);
         Ok(segment)
     }
 
@@ -575,46 +419,13 @@ mod encode {
             + block.extra_data.len()
             + block.withdrawals.len() * (3 * MAX_UINT + 20)
             + strings(&block.execution_requests)
-            + strings(&block.transactions)
+            + block.transactions.iter().map(|tx| transactions::bound(tx)).sum::<usize>()
     }
 
-    fn uint_len(value: u64) -> usize {
-        (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
-    }
-
-    fn put_uint(out: &mut Vec<u8>, mut value: u64) {
-        while value >= 0x80 {
-            out.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        out.push(value as u8);
-    }
-
-    fn zigzag(value: u64) -> u64 {
-        (value << 1) ^ ((value as i64) >> 63) as u64
-    }
-
-    fn put_deltas(out: &mut Vec<u8>, values: impl Iterator<Item = u64>) {
-        let mut last = 0u64;
-        for value in values {
-            put_uint(out, zigzag(value.wrapping_sub(last)));
-            last = value;
-        }
-    }
-
-    fn put_uints(out: &mut Vec<u8>, values: impl Iterator<Item = u64>) {
-        values.for_each(|value| put_uint(out, value));
-    }
-
-    fn put_strings<'a>(out: &mut Vec<u8>, rows: impl Iterator<Item = &'a [Bytes]> + Clone) {
-        put_uints(out, rows.clone().map(|row| row.len() as u64));
-        put_uints(out, rows.clone().flatten().map(|s| s.len() as u64));
-        rows.flatten().for_each(|s| out.extend_from_slice(s));
-    }
-
-    fn encode_body(blocks: &[SealedBlock]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(blocks.iter().map(body_bound).sum());
-        let out = &mut out;
+    /// The two parts of a segment: what is compressed, and what would not become smaller by it.
+    fn encode_columns(blocks: &[SealedBlock]) -> (Vec<u8>, Vec<u8>) {
+        let (mut body, mut plain) = (Vec::new(), Vec::new());
+        let (out, noise) = (&mut body, &mut plain);
         put_uint(out, blocks.len() as u64);
         put_deltas(out, blocks.iter().map(|b| b.timestamp));
         put_deltas(out, blocks.iter().map(|b| b.gas_limit));
@@ -627,13 +438,13 @@ mod encode {
         let raw_heads: Vec<bool> = blocks.iter().map(raw_head).collect();
         out.extend(raw_heads.iter().map(|raw| u8::from(*raw)));
         for (block, _) in blocks.iter().zip(raw_heads).filter(|(_, raw)| *raw) {
-            out.extend_from_slice(&block.prev_randao[..24]);
+            noise.extend_from_slice(&block.prev_randao[..24]);
         }
         blocks.iter().for_each(|b| out.extend_from_slice(b.fee_recipient.as_slice()));
         blocks.iter().for_each(|b| out.extend_from_slice(b.parent_beacon_block_root.as_slice()));
-        blocks.iter().for_each(|b| out.extend_from_slice(b.state_root.as_slice()));
-        blocks.iter().for_each(|b| out.extend_from_slice(b.receipts_root.as_slice()));
-        blocks.iter().for_each(|b| out.extend_from_slice(b.block_hash.as_slice()));
+        blocks.iter().for_each(|b| noise.extend_from_slice(b.state_root.as_slice()));
+        blocks.iter().for_each(|b| noise.extend_from_slice(b.receipts_root.as_slice()));
+        blocks.iter().for_each(|b| noise.extend_from_slice(b.block_hash.as_slice()));
         out.extend(blocks.iter().map(|b| u8::from(!b.logs_bloom.is_zero())));
         for block in blocks.iter().filter(|b| !b.logs_bloom.is_zero()) {
             out.extend_from_slice(block.logs_bloom.as_slice());
@@ -647,7 +458,7 @@ mod encode {
         withdrawals().for_each(|w| out.extend_from_slice(w.address.as_slice()));
         put_uints(out, withdrawals().map(|w| w.amount_gwei));
         put_strings(out, blocks.iter().map(|b| b.execution_requests.as_slice()));
-        put_strings(out, blocks.iter().map(|b| b.transactions.as_slice()));
-        std::mem::take(out)
+        transactions::write(blocks, out, noise);
+        (body, plain)
     }
 }

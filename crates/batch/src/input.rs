@@ -42,7 +42,7 @@ pub struct ProgramKey(pub B256);
 
 impl ProgramKey {
     /// Version of the program's rules; part of the key, so that a change of rules needs a new key on L1.
-    pub const PROGRAM: &'static str = "ensemble-program/1";
+    pub const PROGRAM: &'static str = "ensemble-program/2";
 
     /// Canonical text of a chain configuration: JSON with sorted keys, no white space, no null members.
     #[must_use]

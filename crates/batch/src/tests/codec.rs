@@ -8,19 +8,25 @@ use crate::{
     decode_blocks,
 };
 
-/// The body of a payload with one segment.
-fn body_of(payload: &[u8]) -> Vec<u8> {
-    let length = u32::from_be_bytes(payload[1..5].try_into().unwrap()) as usize;
-    zstd::bulk::decompress(&payload[9..], length).unwrap()
+/// The two parts of a payload with one segment: what is compressed, and what is not.
+pub(super) fn parts_of(payload: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let length = |i: usize| u32::from_be_bytes(payload[1 + 4 * i..][..4].try_into().unwrap()) as usize;
+    let (frame, plain) = payload[13..].split_at(length(1));
+    assert_eq!(plain.len(), length(2));
+    (zstd::bulk::decompress(frame, length(0)).unwrap(), plain.to_vec())
 }
 
-fn segment(body: &[u8]) -> Vec<u8> {
-    let frame = zstd::bulk::compress(body, 3).unwrap();
-    [(body.len() as u32).to_be_bytes().to_vec(), (frame.len() as u32).to_be_bytes().to_vec(), frame].concat()
+fn raw_segment(body_len: u32, frame: &[u8], plain: &[u8]) -> Vec<u8> {
+    let lengths = [body_len, frame.len() as u32, plain.len() as u32].map(u32::to_be_bytes).concat();
+    [&lengths, frame, plain].concat()
 }
 
-fn payload_of(body: &[u8]) -> Vec<u8> {
-    [vec![1], segment(body)].concat()
+fn segment((body, plain): &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
+    raw_segment(body.len() as u32, &zstd::bulk::compress(body, 3).unwrap(), plain)
+}
+
+pub(super) fn payload_of(parts: &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
+    [vec![2], segment(parts)].concat()
 }
 
 /// SEQ-INV-10: what lies in the blobs gives back the same blocks.
@@ -33,14 +39,14 @@ fn round_trip_of_a_plain_chain() {
     for level in [i32::MIN, 1, 19, 100] {
         let other = encode_blocks_with(&blocks, level).unwrap();
         assert_eq!(decode_blocks(&other, &PARENT).unwrap(), blocks);
-        assert_eq!(body_of(&other), body_of(&payload), "the level does not touch the body");
+        assert_eq!(parts_of(&other), parts_of(&payload), "the level does not touch what is compressed");
     }
 }
 
 #[test]
 fn no_blocks() {
-    assert_eq!(encode_blocks(&[]).unwrap(), [1]);
-    assert_eq!(decode_blocks(&[1], &PARENT), Ok(vec![]));
+    assert_eq!(encode_blocks(&[]).unwrap(), [2]);
+    assert_eq!(decode_blocks(&[2], &PARENT), Ok(vec![]));
 }
 
 /// Pins the format: a change of any byte needs a new version.
@@ -60,37 +66,46 @@ fn body_byte_by_byte() {
     expected.extend([6, 0x90, 0x03, 5, 12, 0, 0, 14, 0]);
     expected.extend([0xfe; 20]);
     expected.extend([0; 32]);
-    expected.extend(b.state_root);
-    expected.extend(b.receipts_root);
-    expected.extend(b.block_hash);
     expected.extend([0, 8]);
     expected.extend(b"ensemble");
     expected.extend([1, 16, 0]);
     expected.extend([0xfe; 20]);
     expected.push(1);
     expected.extend([1, 3, 1, 2, 3]);
-    expected.extend([2, 2, 1, 0xca, 0xfe, 0x02]);
-    let payload = encode_blocks(&[b.clone()]).unwrap();
-    assert_eq!(body_of(&payload), expected);
-    assert_eq!(decode_blocks(&payload_of(&expected), &PARENT), Ok(vec![b.clone()]));
+    // no transaction of these has a place in columns: count, types, lengths, bytes
+    expected.extend([2, 0xff, 0xff, 2, 1, 0xca, 0xfe, 0x02]);
+    let plain = [b.state_root, b.receipts_root, b.block_hash].concat();
+    let parts = (expected, plain);
+    assert_eq!(parts_of(&encode_blocks(&[b.clone()]).unwrap()), parts);
+    assert_eq!(decode_blocks(&payload_of(&parts), &PARENT), Ok(vec![b]));
+    cuts_are_refused(parts);
+}
 
-    // every cut of the body is refused, and so is anything behind it
-    for end in 0..expected.len() {
-        assert!(decode_blocks(&payload_of(&expected[..end]), &PARENT).is_err(), "{end}");
+/// Every cut of either part is refused, and so is anything behind it.
+pub(super) fn cuts_are_refused((body, plain): (Vec<u8>, Vec<u8>)) {
+    let read =
+        |body: &[u8], plain: &[u8]| decode_blocks(&payload_of(&(body.to_vec(), plain.to_vec())), &PARENT);
+    assert!(read(&body, &plain).is_ok());
+    for end in 0..body.len() {
+        assert!(read(&body[..end], &plain).is_err(), "{end}");
     }
-    expected.push(0);
-    assert_eq!(decode_blocks(&payload_of(&expected), &PARENT), Err(CodecError::Trailing(1)));
+    for end in 0..plain.len() {
+        assert!(read(&body, &plain[..end]).is_err(), "{end}");
+    }
+    assert_eq!(read(&[&body[..], &[0]].concat(), &plain), Err(CodecError::Trailing(1)));
+    assert_eq!(read(&body, &[&plain[..], &[0]].concat()), Err(CodecError::Trailing(1)));
 }
 
 #[test]
 fn only_the_canonical_form_is_read() {
     let payload = encode_blocks(&[block(&PARENT, 1, 4, 1)]).unwrap();
-    let body = body_of(&payload);
-    let change = |at: usize, bytes: &[u8], take: usize| {
+    let (body, plain) = parts_of(&payload);
+    let change_both = |at: usize, bytes: &[u8], take: usize, before: &[u8]| {
         let mut changed = body.clone();
         changed.splice(at..at + take, bytes.iter().copied());
-        decode_blocks(&payload_of(&changed), &PARENT)
+        decode_blocks(&payload_of(&(changed, [before, &plain].concat())), &PARENT)
     };
+    let change = |at: usize, bytes: &[u8], take: usize| change_both(at, bytes, take, &[]);
     assert!(change(0, &[1], 1).is_ok());
     // a longer form of the block count, no blocks, more blocks than the body has room for, above 64 bits
     assert_eq!(change(0, &[0x81, 0x00], 1), Err(CodecError::NonCanonical("block count")));
@@ -104,9 +119,9 @@ fn only_the_canonical_form_is_read() {
     assert_eq!(body[form..form + 2], [0, 0xfe]);
     assert_eq!(change(form, &[2], 1), Err(CodecError::NonCanonical("prevRandao")));
     let derived = crate::prev_randao(&PARENT.hash, 0);
-    let raw = [&[1u8][..], &derived[..24]].concat();
-    assert_eq!(change(form, &raw, 1), Err(CodecError::NonCanonical("prevRandao")));
-    let bloom = form + 1 + 20 + 4 * 32;
+    assert_eq!(change_both(form, &[1], 1, &derived[..24]), Err(CodecError::NonCanonical("prevRandao")));
+    assert!(change_both(form, &[1], 1, &[7; 24]).is_ok());
+    let bloom = form + 1 + 20 + 32;
     assert_eq!(
         change(bloom, &[[1u8].as_slice(), &[0; 256]].concat(), 1),
         Err(CodecError::NonCanonical("logsBloom"))
@@ -114,7 +129,9 @@ fn only_the_canonical_form_is_read() {
     assert_eq!(change(bloom + 1, &[33], 1), Err(CodecError::OutOfRange("extraData")));
     // an empty transaction
     let tx = body.len() - 4;
-    assert_eq!(change(tx - 1, &[0, 0], 5), Err(CodecError::NonCanonical("transactions")));
+    assert_eq!(body[tx - 2..tx], [0xff, 4]);
+    assert_eq!(change(tx - 1, &[0], 5), Err(CodecError::NonCanonical("raw transaction")));
+    assert_eq!(change(tx - 2, &[3], 1), Err(CodecError::NonCanonical("transaction type")));
 }
 
 #[test]
@@ -147,13 +164,13 @@ fn envelope() {
     let payload = encode_blocks(&blocks).unwrap();
     let read = |bytes: &[u8]| decode_blocks(bytes, &PARENT);
     assert_eq!(read(&[]), Err(CodecError::Version(None)));
-    assert_eq!(read(&[2]), Err(CodecError::Version(Some(2))));
+    assert_eq!(read(&[1]), Err(CodecError::Version(Some(1))));
     assert_eq!(read(&[&payload[..], &[0]].concat()), Err(CodecError::Truncated("a segment")));
     // two frames in one segment, data behind the frame, a skippable frame, a length that is not true
-    let rewrap = |body_len: u32, frame: &[u8]| {
-        read(&[&[1][..], &body_len.to_be_bytes(), &(frame.len() as u32).to_be_bytes(), frame].concat())
-    };
-    let (body, frame) = (body_of(&payload), &payload[9..]);
+    let (body, plain) = parts_of(&payload);
+    let frame = &payload[13..payload.len() - plain.len()];
+    let rewrap =
+        |body_len: u32, frame: &[u8]| read(&[&[2][..], &raw_segment(body_len, frame, &plain)].concat());
     let len = body.len() as u32;
     assert_eq!(rewrap(len, frame), Ok(blocks));
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 0];
@@ -175,9 +192,9 @@ fn segments_continue_the_chain() {
     let blocks = chain(&PARENT, 5, 2, 60, 1);
     let parts: Vec<u8> = [&blocks[..2], &blocks[2..3], &blocks[3..]]
         .into_iter()
-        .flat_map(|part| segment(&body_of(&encode_blocks(part).unwrap())))
+        .flat_map(|part| segment(&parts_of(&encode_blocks(part).unwrap())))
         .collect();
-    assert_eq!(decode_blocks(&[vec![1], parts].concat(), &PARENT).unwrap(), blocks);
+    assert_eq!(decode_blocks(&[vec![2], parts].concat(), &PARENT).unwrap(), blocks);
 }
 
 /// SEQ-INV-11: a bomb is refused by its own word or at the byte after it, and the limit is over all segments.
@@ -186,15 +203,18 @@ fn bombs_are_refused() {
     let frame = zstd::bulk::compress(&vec![0; 256 << 20], 1).unwrap();
     assert!(frame.len() < 64 << 10);
     for body_len in [0u32, 1, 1 << 20, u32::MAX] {
-        let bomb = [&[1][..], &body_len.to_be_bytes(), &(frame.len() as u32).to_be_bytes(), &frame].concat();
+        let bomb = [&[2][..], &raw_segment(body_len, &frame, &[])].concat();
         let refused = decode_blocks(&bomb, &PARENT).unwrap_err();
         assert!(matches!(refused, CodecError::Decompress(_) | CodecError::TooLarge { .. }), "{refused:?}");
     }
-    let blocks = chain(&PARENT, 2, 3, 50, 1);
-    let one = |blocks: &[_]| segment(&body_of(&encode_blocks(blocks).unwrap()));
-    let two = [vec![1], one(&blocks[..1]), one(&blocks[1..])].concat();
-    let needed: usize =
-        blocks.iter().map(|b| body_of(&encode_blocks(std::slice::from_ref(b)).unwrap()).len()).sum();
+    let blocks = chain(&PARENT, 2, 1, 50, 1);
+    let one = |blocks: &[_]| segment(&parts_of(&encode_blocks(blocks).unwrap()));
+    let two = [vec![2], one(&blocks[..1]), one(&blocks[1..])].concat();
+    let bytes_of = |b| {
+        let (body, plain) = parts_of(&encode_blocks(std::slice::from_ref(b)).unwrap());
+        body.len() + plain.len()
+    };
+    let needed: usize = blocks.iter().map(bytes_of).sum();
     assert_eq!(decode_blocks_within(&two, &PARENT, needed), Ok(blocks));
     let limit = needed - 1;
     assert_eq!(decode_blocks_within(&two, &PARENT, limit), Err(CodecError::TooLarge { limit }));
@@ -205,7 +225,7 @@ fn bombs_are_refused() {
 fn windows_are_bounded() {
     let header = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8];
     let frame = [&header[..], &[1, 0, 0]].concat();
-    let payload = [&[1][..], &9u32.to_be_bytes(), &(frame.len() as u32).to_be_bytes(), &frame].concat();
+    let payload = [&[2][..], &raw_segment(9, &frame, &[])].concat();
     assert!(matches!(decode_blocks(&payload, &PARENT), Err(CodecError::Decompress(_))));
 }
 
@@ -256,20 +276,21 @@ proptest! {
         blocks in vec(any_block(), 1..4),
         edits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let mut body = body_of(&encode_blocks(&link(blocks, PARENT)).unwrap());
+        let (mut body, mut plain) = parts_of(&encode_blocks(&link(blocks, PARENT)).unwrap());
         for (at, value) in edits {
-            let at = at.index(body.len());
-            body[at] = value;
+            let at = at.index(body.len() + plain.len());
+            if let Some(byte) = body.get_mut(at) { *byte = value } else { plain[at - body.len()] = value }
         }
-        if let Ok(read) = decode_blocks(&payload_of(&body), &PARENT) {
-            prop_assert_eq!(body_of(&encode_blocks(&read).unwrap()), body);
+        let parts = (body, plain);
+        if let Ok(read) = decode_blocks(&payload_of(&parts), &PARENT) {
+            prop_assert_eq!(parts_of(&encode_blocks(&read).unwrap()), parts);
         }
     }
 
     /// SEQ-INV-11
     #[test]
     fn noise_is_refused(noise in vec(any::<u8>(), 0..2000)) {
-        prop_assert!(decode_blocks(&[&[1, 0, 0, 1, 0][..], &noise].concat(), &PARENT).is_err());
-        prop_assert!(noise.is_empty() || decode_blocks(&payload_of(&noise), &PARENT).is_err());
+        prop_assert!(decode_blocks(&[&[2, 0, 0, 1, 0][..], &noise].concat(), &PARENT).is_err());
+        prop_assert!(decode_blocks(&payload_of(&(noise.clone(), noise)), &PARENT).is_err());
     }
 }

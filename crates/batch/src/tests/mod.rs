@@ -3,6 +3,8 @@
 mod blob;
 mod builder;
 mod codec;
+mod traffic;
+mod transactions;
 mod vectors;
 mod withdrawals;
 
@@ -87,7 +89,7 @@ prop_compose! {
         numbers in vec(any_u64(), 6),
         randao in prop_oneof![any_u64().prop_map(Ok), any_word().prop_map(Err)],
         extra_data in any_bytes(0, 32),
-        transactions in vec(any_bytes(1, 300), 0..6),
+        transactions in vec(prop_oneof![any_bytes(1, 300), transactions::any_encoded()], 0..6),
         withdrawals in vec(any_withdrawal(), 0..5),
         execution_requests in vec(any_bytes(1, 80), 0..3),
     ) -> (SealedBlock, Option<u64>) {
