@@ -10,6 +10,7 @@ use std::{
 use ensemble_batch::BatchInput;
 use ensemble_messages::ProverType;
 use ensemble_prover::{
+    Cancel,
     backend::{BackendError, BackendProof, ProverBackend},
     exec::ExecBackend,
 };
@@ -122,8 +123,8 @@ impl ProverBackend for Member {
         self.backend.prover_type()
     }
 
-    fn prove(&self, input: &BatchInput) -> Result<BackendProof, BackendError> {
-        self.fleet.work(&self.name, input.parent.number + 1, || self.backend.prove(input))
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        self.fleet.work(&self.name, input.parent.number + 1, || self.backend.prove(input, cancel))
     }
 }
 
