@@ -7,8 +7,8 @@ use actix::Recipient;
 use ensemble_actors::ShadowWitness;
 use ensemble_actors::{
     BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, CheckedWitness, ClientWitness,
-    Clock, Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
-    L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER,
+    Clock, Confirmations, DataAvailability, Fanout, L1Committer, L1CommitterConfig, L1CommitterOutlets,
+    L1Sender, L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER,
     ProofManager, ProofManagerConfig, ProofManagerOutlets, ProofSender, ProofSenderConfig,
     ProofSenderOutlets, ProverServer, ProverServerConfig, RetryPolicy, SenderKey, Services, SystemClock,
     WitnessSource,
@@ -500,7 +500,8 @@ fn assemble(
     events.tx_confirmed.add(proof_sender.outlet());
     events.tx_failed.add(committer.outlet());
     events.tx_failed.add(proof_sender.outlet());
-    let WantedProofs { checks, policy } = proofs;
+    let ranges = proofs.ranges(&config.prover_server);
+    let WantedProofs { checks, policy, verifiers, until: _ } = proofs;
     let proving = !checks.is_empty();
     if proving {
         events.batch_committed.add(manager.outlet());
@@ -628,9 +629,16 @@ fn assemble(
     let proof_sender_config = ProofSenderConfig {
         poll: if proving { millis(1_000) } else { millis(config.prover_server.dev_interval_ms) },
         policy,
+        verifiers,
+        ranges,
     };
+    let mut join_proofs = Fanout::default();
+    if proving {
+        join_proofs.add(manager.outlet());
+    }
     let out = Arc::new(ProofSenderOutlets {
         sender: sender.outlet(),
+        join_proofs,
         batch_verified: events.batch_verified.clone(),
     });
     let held = services.clone();

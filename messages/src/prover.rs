@@ -35,6 +35,15 @@ impl ProverType {
             Self::Pico => "pico",
         }
     }
+
+    /// Whether provers make one proof of several ([`JoinProofs`]). Those of the zkVMs do not yet.
+    #[must_use]
+    pub fn joins(self) -> bool {
+        match self {
+            Self::Exec => true,
+            Self::Risc0 | Self::Sp1 | Self::Pico => false,
+        }
+    }
 }
 
 impl std::fmt::Display for ProverType {
@@ -59,14 +68,14 @@ impl FromStr for ProverType {
     }
 }
 
-/// A proof for one batch.
+/// A proof for one batch, or for a range of batches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchProof {
     /// Kind of proof.
     pub prover_type: ProverType,
-    /// Batch it is for.
+    /// Batch it is for; of a range the last one.
     pub batch_number: u64,
-    /// What it proves.
+    /// What it proves. Where the range begins is said by `from`.
     pub public_values: PublicValues,
     /// Program that was run.
     pub program_key: ProgramKey,
@@ -189,6 +198,19 @@ pub enum WorkReply {
         /// Why.
         reason: String,
     },
+}
+
+/// One proof of each kind is wanted for a range of batches that are proven one by one.
+///
+/// Producer: ProofSender. Consumer: ProofManager. Delivery: hint, sent again and again while it is wanted; the last one
+/// counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct JoinProofs {
+    /// First batch of the range.
+    pub first: u64,
+    /// Last batch of the range.
+    pub last: u64,
 }
 
 /// A prover is still at work on its lease.

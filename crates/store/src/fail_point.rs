@@ -42,6 +42,8 @@ pub const FAIL_POINTS: &[&str] = &[
     "store.unwind_l1.before",
     "store.unwind_l1.after",
     "store.insert_proof.before",
+    "store.insert_range_proof.before",
+    "store.insert_range_proof.after",
     "store.insert_proof.after",
     "store.remove_proof.before",
     "store.remove_proof.after",
