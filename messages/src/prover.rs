@@ -135,6 +135,13 @@ pub enum ProofTask {
         /// Its number.
         number: u64,
     },
+    /// A range of batches, by their own proofs: one proof is made of several ([`JoinProofs`]).
+    Join {
+        /// Number of the first batch.
+        first: u64,
+        /// Number of the last batch.
+        last: u64,
+    },
 }
 
 impl ProofTask {
@@ -143,6 +150,7 @@ impl ProofTask {
     pub fn last_batch(self) -> u64 {
         match self {
             Self::Batch { number } => number,
+            Self::Join { last, .. } => last,
         }
     }
 }
@@ -151,6 +159,7 @@ impl std::fmt::Display for ProofTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Batch { number } => write!(f, "batch {number}"),
+            Self::Join { first, last } => write!(f, "batches {first} to {last}"),
         }
     }
 }
@@ -168,7 +177,7 @@ pub struct Work {
     pub input: Arc<PackedInput>,
 }
 
-/// `bincode` of [`ensemble_batch::BatchInput`], compressed.
+/// `bincode` of what a [`ProofTask`] needs, compressed: an [`ensemble_batch::BatchInput`], or the proofs to be joined.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedInput {
     /// Bytes before compression.
@@ -211,6 +220,18 @@ pub struct JoinProofs {
     pub first: u64,
     /// Last batch of the range.
     pub last: u64,
+}
+
+/// Nobody makes the proof of a range: its batches have to be verified one by one.
+///
+/// Producer: ProofManager. Consumer: ProofSender. Delivery: hint; without it the ProofSender waits its time out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct JoinGivenUp {
+    /// The range, as it was wanted.
+    pub range: JoinProofs,
+    /// Why.
+    pub reason: String,
 }
 
 /// A prover is still at work on its lease.

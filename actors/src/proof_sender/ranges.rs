@@ -64,7 +64,14 @@ pub(super) struct Ranges {
     goal: Option<(u64, u64)>,
     /// Batches up to here are verified one by one.
     single_until: u64,
+    /// End of the range that was last found fit to be verified, until it is.
+    chosen: Option<u64>,
+    /// Ranges in a row that were not verified together.
+    failures: u32,
 }
+
+/// Most batches that are verified one by one after ranges that failed, before the next range is tried.
+const MAX_PAUSE: u64 = 1_024;
 
 fn over(since_ms: u64, wait: Duration, now_ms: u64) -> bool {
     u128::from(now_ms.saturating_sub(since_ms)) >= wait.as_millis()
@@ -74,6 +81,9 @@ impl Ranges {
     /// The next thing to do. Once a range is the goal it stays that, also when more batches are proven.
     pub(super) fn plan(&mut self, limits: &RangeLimits, proven: &Proven<'_>, now_ms: u64) -> Plan {
         let first = proven.first;
+        if self.chosen.take_if(|end| *end < first).is_some() {
+            self.failures = 0;
+        }
         let since = match self.since {
             Some((of, since)) if of == first => since,
             Some(_) | None => {
@@ -89,6 +99,7 @@ impl Ranges {
         }
         let fits = |last: &u64| *last > first && *last <= proven.last.min(reach);
         if let Some(last) = proven.joined.iter().copied().filter(fits).max() {
+            self.chosen = Some(last);
             return Plan::Verify { last };
         }
         let (goal, since) = match self.goal {
@@ -108,10 +119,30 @@ impl Ranges {
         Plan::Join { last: goal }
     }
 
-    /// The batches up to this one are verified one by one: their range was not proven in time, or L1 refuses it.
+    /// The batches up to this one are verified one by one: their range was not proven in time, or L1 refuses it. When
+    /// that happens again and again, provers do not make such proofs, and it is tried at growing intervals.
     pub(super) fn one_by_one(&mut self, last: u64) {
+        let pause = match self.failures {
+            0 => 0,
+            failures => 8_u64.checked_shl(failures - 1).unwrap_or(MAX_PAUSE).min(MAX_PAUSE),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.chosen = None;
+        self.singly_to(last.saturating_add(pause));
+    }
+
+    /// The batches up to this one are verified one by one.
+    pub(super) fn singly_to(&mut self, last: u64) {
         self.single_until = self.single_until.max(last);
         self.goal = None;
+    }
+
+    /// Nobody makes the proof of this range. Nothing when another one is the goal by now.
+    pub(super) fn given_up(&mut self, first: u64, last: u64) {
+        let is_goal = self.since.is_some_and(|(of, _)| of == first) && self.goal.is_some_and(|(end, _)| end == last);
+        if is_goal {
+            self.one_by_one(last);
+        }
     }
 }
 
@@ -159,6 +190,43 @@ mod tests {
         for first in 1..=3 {
             assert_eq!(ranges.plan(&LIMITS, &proven(first, 3, &[3]), 0), Plan::Verify { last: first });
         }
+    }
+
+    #[test]
+    fn what_nobody_joins_goes_one_by_one_at_once() {
+        let mut ranges = Ranges::default();
+        assert_eq!(ranges.plan(&LIMITS, &proven(1, 3, &[]), 0), Plan::Join { last: 3 });
+        ranges.given_up(1, 2);
+        ranges.given_up(2, 3);
+        assert_eq!(ranges.plan(&LIMITS, &proven(1, 3, &[]), 1), Plan::Join { last: 3 }, "others were given up");
+        ranges.given_up(1, 3);
+        assert_eq!(ranges.plan(&LIMITS, &proven(1, 3, &[]), 1), Plan::Verify { last: 1 });
+        assert_eq!(ranges.plan(&LIMITS, &proven(2, 9, &[]), 1), Plan::Verify { last: 2 });
+    }
+
+    /// Provers that do not make such proofs do not hold up every range.
+    #[test]
+    fn ranges_that_fail_in_a_row_are_tried_less_often() {
+        let mut ranges = Ranges::default();
+        let mut tried = Vec::new();
+        for first in 1..=100 {
+            let last = first + 1;
+            if ranges.plan(&LIMITS, &proven(first, last, &[]), 0) == (Plan::Join { last }) {
+                tried.push(first);
+                ranges.given_up(first, last);
+            }
+        }
+        assert_eq!(tried, [1, 3, 13, 31, 65]);
+        // One that is verified makes up for them.
+        assert_eq!(ranges.plan(&LIMITS, &proven(200, 202, &[202]), 0), Plan::Verify { last: 202 });
+        assert_eq!(ranges.plan(&LIMITS, &proven(203, 204, &[]), 0), Plan::Join { last: 204 });
+        ranges.given_up(203, 204);
+        assert_eq!(ranges.plan(&LIMITS, &proven(205, 206, &[]), 0), Plan::Join { last: 206 });
+        for _ in 0..100 {
+            ranges.one_by_one(206);
+        }
+        assert_eq!(ranges.plan(&LIMITS, &proven(1_230, 1_240, &[]), 0), Plan::Verify { last: 1_230 });
+        assert_eq!(ranges.plan(&LIMITS, &proven(1_231, 1_232, &[]), 0), Plan::Join { last: 1_232 });
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct ProofSenderOutlets {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     pub(super) failed: Option<TxFailed>,
+    /// Nobody makes the proof of this range.
+    pub(super) given_up: Option<JoinProofs>,
 }
 
 #[derive(Debug)]
@@ -336,6 +338,10 @@ impl Worker for ProofSenderWorker {
         if let Some(failed) = failed {
             return Err(self.not_taken(failed.id, failed.kind, failed.reason).await);
         }
+        let given_up = self.inbox.borrow_mut().given_up.take();
+        if let Some(JoinProofs { first, last }) = given_up {
+            self.ranges.given_up(first, last);
+        }
         let store = self.services.store.clone();
         if let Some((id, asked)) = self.asked.clone()
             && asked > last
@@ -376,7 +382,7 @@ impl Worker for ProofSenderWorker {
                 return Err(error);
             }
             // Those before it may have theirs.
-            self.ranges.one_by_one(last);
+            self.ranges.singly_to(last);
             return Ok(Next::Now);
         }
         let proofs = match joined.get(&last) {
