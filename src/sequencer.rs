@@ -583,6 +583,7 @@ fn assemble(
             idle_retry: millis(500),
             max_bad_proofs: 3,
             quarantine: Duration::from_secs(600),
+            max_range: ranges.max_batches,
             retry: RetryPolicy {
                 budget: config.prover_server.max_failures,
                 degraded_wait: millis(config.prover_server.degraded_retry_ms),
@@ -591,7 +592,10 @@ fn assemble(
             max_inputs_bytes: PROVER_INPUTS_BYTES,
             max_input_bytes: PROVER_INPUT_BYTES,
         });
-        let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone() });
+        let mut join_given_up = Fanout::default();
+        join_given_up.add(proof_sender.outlet());
+        let out =
+            Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone(), join_given_up });
         let held = services.clone();
         tree = tree.child(spec(&manager, hang, move |seat| {
             ProofManager::new(seat, Arc::clone(&manager_config), held.clone(), Arc::clone(&out))

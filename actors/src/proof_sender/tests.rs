@@ -9,7 +9,7 @@ use ensemble_batch::{ProgramKey, PublicValues};
 use ensemble_contracts::calls;
 use ensemble_l1::mock::Method;
 use ensemble_messages::{
-    BatchCommitted, BatchProof, BatchVerified, IntentKind, JoinProofs, ProofReady, ProverType, SendReply,
+    BatchCommitted, BatchProof, BatchVerified, IntentKind, JoinGivenUp, JoinProofs, ProofReady, ProverType, SendReply,
     SenderRole, TxConfirmed, TxFailed, TxIntent,
 };
 use ensemble_store::{BatchRecord, BatchStatus};
@@ -531,6 +531,28 @@ async fn a_range_that_is_not_proven_in_time_goes_one_by_one() {
     verifying.run.stop().await;
 }
 
+/// When provers say that they make no proof of the range, its batches go one by one at once.
+#[actix::test]
+async fn a_range_that_is_given_up_goes_one_by_one() {
+    let bed = Bed::new().await;
+    let batches = proven(&bed, 2).await;
+    let mut verifying = start_ranges(&bed, "proofs-given-up", exec_only(), TOGETHER).await;
+    let range = next(&mut verifying.joins).await;
+    let of = |range| JoinGivenUp { range, reason: "nobody knows how".into() };
+    verifying.run.handle.tell(of(JoinProofs { last: 7, ..range })).await.unwrap();
+    assert_eq!(next(&mut verifying.joins).await, range, "another range was given up");
+    assert!(verifying.asked.try_recv().is_err());
+    verifying.run.handle.tell(of(range)).await.unwrap();
+    for batch in &batches {
+        let intent = next(&mut verifying.asked).await;
+        assert_eq!(intent, wanted(batch, &[ProverType::Exec], &intent));
+        verifying.proposer.verify(batch.header.number);
+        verifying.run.step().await;
+        next(&mut verifying.verified).await;
+    }
+    verifying.run.stop().await;
+}
+
 /// SEQ-INV-7: a range that L1 does not take is not tried for ever: its proof is removed when the verifier refuses it, and
 /// the batches go one by one.
 #[actix::test]
@@ -566,7 +588,7 @@ async fn a_proof_that_l1_refuses_is_made_anew() {
     let bed = Bed::new().await;
     proven(&bed, 1).await;
     let mut verifying = start(&bed, "proofs-bad", &[ProverType::Exec]).await;
-    let missing = || async { bed.store().batches_without_proof(ProverType::Exec, 9).await.unwrap() };
+    let missing = || async { bed.store().batches_without_proof(ProverType::Exec, 0, 9).await.unwrap() };
     for round in 0..6 {
         let intent = next(&mut verifying.asked).await;
         bed.store().put_intent(&intent).await.unwrap();

@@ -1020,7 +1020,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     pool.close().await;
 
     let store = Store::open(&file).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 3);
+    assert_eq!(store.schema_version().await.unwrap(), 4);
     let kept = store.signed_of(&open.id).await.unwrap();
     assert_eq!(kept.iter().map(|tx| (tx.hash, tx.nonce)).collect::<Vec<_>>(), [(word(0), 0)]);
     assert_eq!(store.pending_intents(SenderRole::Committer).await.unwrap(), [open]);

@@ -331,6 +331,9 @@ impl Shell {
             ClientEvent::Proved { batch_number, took_ms } => {
                 tracing::info!(batch = batch_number, took_ms, "proved");
             }
+            ClientEvent::Joined { first, last, took_ms } => {
+                tracing::info!(first, last, took_ms, "made one proof of several");
+            }
             ClientEvent::ProofFailed { batch_number, reason, retry_in_ms } => {
                 tracing::error!(batch = batch_number, reason = ?reason, retry_in_ms, "no proof");
             }
