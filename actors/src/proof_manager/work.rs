@@ -429,7 +429,7 @@ impl Desk {
     }
 
     /// The first batch of the range that a proof says it is for, by where its public values begin; none when that is no
-    /// range which is still to be verified.
+    /// range.
     async fn first_of(&self, proof: &BatchProof) -> Result<Option<BatchRecord>, ActorError> {
         let store = &self.services.store;
         let from = proof.public_values.from;
@@ -442,7 +442,7 @@ impl Desk {
         if !self.takes_range(proof.prover_type, range) {
             return Ok(None);
         }
-        Ok(store.batch(range.first).await?.filter(|first| first.status != BatchStatus::Verified))
+        Ok(store.batch(range.first).await?)
     }
 
     /// Checks a proof, of a batch or of a range of batches, and keeps it. An `Err` means that it could not be looked at now.
@@ -458,6 +458,10 @@ impl Desk {
         let mut expected = self.public_values(&batch).await?;
         let first = if proof.public_values.from == expected.from { None } else { self.first_of(proof).await? };
         if let Some(first) = &first {
+            // Its batches were verified one by one meanwhile; the prover is not to blame.
+            if first.status == BatchStatus::Verified {
+                return rejected(ProofRejection::NotWanted);
+            }
             expected.from = self.parent_of(first).await?.hash();
         }
         if proof.public_values != expected {
