@@ -594,8 +594,7 @@ fn assemble(
         });
         let mut join_given_up = Fanout::default();
         join_given_up.add(proof_sender.outlet());
-        let out =
-            Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone(), join_given_up });
+        let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone(), join_given_up });
         let held = services.clone();
         tree = tree.child(spec(&manager, hang, move |seat| {
             ProofManager::new(seat, Arc::clone(&manager_config), held.clone(), Arc::clone(&out))

@@ -119,7 +119,8 @@ fn a_range_that_l1_refuses_is_verified_one_by_one() {
         let sequencer = waiting(&world).await;
         // As if the sequencer's own check had believed it.
         let store = sequencer.services().store.clone();
-        let (first, last) = (store.batch(1).await.unwrap().unwrap(), store.batch(TOGETHER).await.unwrap().unwrap());
+        let (first, last) =
+            (store.batch(1).await.unwrap().unwrap(), store.batch(TOGETHER).await.unwrap().unwrap());
         let public_values = PublicValues { from: first.header.parent_hash, to: last.header.hash() };
         let program_key = sequencer.services().chain.exec_program_key();
         let stranger = AttestationKey::from_hex(USER.private_key).unwrap();

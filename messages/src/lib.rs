@@ -19,7 +19,7 @@ pub use events::{
 };
 pub use prover::{
     BatchProof, FailureKind, Heartbeat, JoinGivenUp, JoinProofs, LeaseId, LeaseState, PackedInput,
-    ProofRejection, ProofTask, ProverIdentity, ProverType, ProvingFailed, Register, RequestWork, SessionEnded, SessionId, SubmitProof,
-    SubmitReply, UnknownProverType, Work, WorkReply,
+    ProofRejection, ProofTask, ProverIdentity, ProverType, ProvingFailed, Register, RequestWork,
+    SessionEnded, SessionId, SubmitProof, SubmitReply, UnknownProverType, Work, WorkReply,
 };
 pub use transactions::{IntentId, IntentKind, Send, SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent};

@@ -203,9 +203,7 @@ impl Desk {
             let Some(number) = assignment::choose(&open, &leases, prover_type, own, now) else {
                 return Ok(None);
             };
-            let before = leases
-                .iter()
-                .find(|l| assignment::is_of(l, number) && l.prover_type == prover_type);
+            let before = leases.iter().find(|l| assignment::is_of(l, number) && l.prover_type == prover_type);
             if let Some(expired) = before.filter(|l| l.expires_at <= now) {
                 let silent = Tried { number, prover_type, prover: &expired.prover };
                 self.set_back(Some(expired.id), silent, Failure::Silence, "its lease ran out").await?;
@@ -286,8 +284,7 @@ impl Desk {
                 return Ok(None);
             }
         };
-        let lease =
-            store.insert_range_lease(first, last, prover_type, prover, self.lease_until()).await?;
+        let lease = store.insert_range_lease(first, last, prover_type, prover, self.lease_until()).await?;
         tracing::info!(first, last, %prover_type, prover, "proofs given to a prover, to make one of them");
         let task = ProofTask::Join { first, last };
         let live = leases.iter().map(|l| l.id).collect();
@@ -456,7 +453,8 @@ impl Desk {
             return rejected(ProofRejection::NotWanted);
         };
         let mut expected = self.public_values(&batch).await?;
-        let first = if proof.public_values.from == expected.from { None } else { self.first_of(proof).await? };
+        let first =
+            if proof.public_values.from == expected.from { None } else { self.first_of(proof).await? };
         if let Some(first) = &first {
             // Its batches were verified one by one meanwhile; the prover is not to blame.
             if first.status == BatchStatus::Verified {
@@ -494,11 +492,7 @@ impl Desk {
             }
             None => store.insert_proof(proof, prover).await?,
         };
-        Ok(if is_new {
-            SubmitReply::Accepted
-        } else {
-            SubmitReply::Duplicate
-        })
+        Ok(if is_new { SubmitReply::Accepted } else { SubmitReply::Duplicate })
     }
 
     /// The batch, when enough of its proofs are there and it is not verified yet.

@@ -139,7 +139,8 @@ impl Ranges {
 
     /// Nobody makes the proof of this range. Nothing when another one is the goal by now.
     pub(super) fn given_up(&mut self, first: u64, last: u64) {
-        let is_goal = self.since.is_some_and(|(of, _)| of == first) && self.goal.is_some_and(|(end, _)| end == last);
+        let is_goal =
+            self.since.is_some_and(|(of, _)| of == first) && self.goal.is_some_and(|(end, _)| end == last);
         if is_goal {
             self.one_by_one(last);
         }
@@ -198,7 +199,11 @@ mod tests {
         assert_eq!(ranges.plan(&LIMITS, &proven(1, 3, &[]), 0), Plan::Join { last: 3 });
         ranges.given_up(1, 2);
         ranges.given_up(2, 3);
-        assert_eq!(ranges.plan(&LIMITS, &proven(1, 3, &[]), 1), Plan::Join { last: 3 }, "others were given up");
+        assert_eq!(
+            ranges.plan(&LIMITS, &proven(1, 3, &[]), 1),
+            Plan::Join { last: 3 },
+            "others were given up"
+        );
         ranges.given_up(1, 3);
         assert_eq!(ranges.plan(&LIMITS, &proven(1, 3, &[]), 1), Plan::Verify { last: 1 });
         assert_eq!(ranges.plan(&LIMITS, &proven(2, 9, &[]), 1), Plan::Verify { last: 2 });

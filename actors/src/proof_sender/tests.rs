@@ -9,8 +9,8 @@ use ensemble_batch::{ProgramKey, PublicValues};
 use ensemble_contracts::calls;
 use ensemble_l1::mock::Method;
 use ensemble_messages::{
-    BatchCommitted, BatchProof, BatchVerified, IntentKind, JoinGivenUp, JoinProofs, ProofReady, ProverType, SendReply,
-    SenderRole, TxConfirmed, TxFailed, TxIntent,
+    BatchCommitted, BatchProof, BatchVerified, IntentKind, JoinGivenUp, JoinProofs, ProofReady, ProverType,
+    SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent,
 };
 use ensemble_store::{BatchRecord, BatchStatus};
 use ensemble_supervision::{ExitReason, faults};

@@ -21,7 +21,9 @@ use tokio_util::either::Either;
 use super::machine::{Action, Machine};
 use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
 use crate::backend::{BackendError, BackendProof, Cancel, ProverBackend};
-use crate::protocol::{ClientCodec, ClientMessage, FrameLimits, ProtocolError, ServerMessage, decode_input, decode_proofs};
+use crate::protocol::{
+    ClientCodec, ClientMessage, FrameLimits, ProtocolError, ServerMessage, decode_input, decode_proofs,
+};
 use crate::tls::{connector, explain, server_name};
 
 type Line = Either<TcpStream, TlsStream<TcpStream>>;

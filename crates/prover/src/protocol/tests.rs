@@ -654,13 +654,7 @@ fn any_server() -> impl Strategy<Value = ServerMessage> {
         (any::<u64>(), any::<u64>(), any_bytes(2000))
             .prop_map(|(lease, offset, data)| ServerMessage::Chunk { lease: LeaseId(lease), offset, data }),
         (any::<[u64; 4]>(), any_task()).prop_map(|([lease, lease_ms, input_bytes, packed_bytes], task)| {
-            ServerMessage::Work(JobOffer {
-                lease: LeaseId(lease),
-                task,
-                lease_ms,
-                input_bytes,
-                packed_bytes,
-            })
+            ServerMessage::Work(JobOffer { lease: LeaseId(lease), task, lease_ms, input_bytes, packed_bytes })
         }),
         any::<u64>().prop_map(|n| ServerMessage::InputGone { lease: LeaseId(n) }),
         any::<u64>().prop_map(|retry_after_ms| ServerMessage::Idle { retry_after_ms }),
