@@ -7,7 +7,7 @@ use ensemble_actors::{ChainFacts, Clock, ProofPolicy};
 use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ExecutionClient};
 use ensemble_l1::{BlockTag, L1Client, L1Error};
-use ensemble_messages::{IntentKind, SenderRole};
+use ensemble_messages::SenderRole;
 use ensemble_store::{BatchStatus, ChainIdentity, OpenTransactions, Store};
 use serde::Serialize;
 
@@ -394,7 +394,7 @@ mod tests {
     use ensemble_engine_api::mock::MockEngine;
     use ensemble_l1::mock::MockL1;
     use ensemble_messages::ProverType;
-    use ensemble_messages::{BatchProof, IntentId, TxIntent};
+    use ensemble_messages::{BatchProof, IntentId, IntentKind, TxIntent};
     use ensemble_store::BatchRecord;
 
     use super::*;
