@@ -547,7 +547,9 @@ async fn bad_proofs_are_refused_and_the_batch_is_free() {
     let other_number = BatchProof { batch_number: 2, ..good.clone() };
     let no_batch = BatchProof { batch_number: 77, ..good.clone() };
     let wrong_values = ProofRejection::WrongPublicValues { expected: values, got: other_values };
-    let other_batch = ProofRejection::WrongPublicValues { expected: other_values, got: values };
+    // It begins where a range of both batches does.
+    let both = PublicValues { from: values.from, to: other_values.to };
+    let other_batch = ProofRejection::WrongPublicValues { expected: both, got: values };
     let wrong_program = ProofRejection::WrongProgram { expected: managing.program, got: other_program };
     let cases: Vec<(&str, BatchProof, Option<ProofRejection>)> = vec![
         ("values", managing.signed(&key(1), 1, other_values, managing.program), Some(wrong_values)),

@@ -78,7 +78,8 @@ fn over(since_ms: u64, wait: Duration, now_ms: u64) -> bool {
 }
 
 impl Ranges {
-    /// The next thing to do. Once a range is the goal it stays that, also when more batches are proven.
+    /// The next thing to do. Once a range is the goal it stays that, also when more batches are proven, as long as its own
+    /// can be verified.
     pub(super) fn plan(&mut self, limits: &RangeLimits, proven: &Proven<'_>, now_ms: u64) -> Plan {
         let first = proven.first;
         if self.chosen.take_if(|end| *end < first).is_some() {
@@ -102,6 +103,7 @@ impl Ranges {
             self.chosen = Some(last);
             return Plan::Verify { last };
         }
+        self.goal = self.goal.filter(|(goal, _)| *goal <= proven.last);
         let (goal, since) = match self.goal {
             Some(goal) => goal,
             None if proven.last < reach && !over(since, limits.collect, now_ms) => return Plan::Collect,
@@ -260,6 +262,9 @@ mod tests {
     #[test]
     fn a_range_is_as_long_as_what_is_committed() {
         let mut ranges = Ranges::default();
+        assert_eq!(ranges.plan(&LIMITS, &proven(1, 3, &[]), 0), Plan::Join { last: 3 });
+        assert_eq!(ranges.plan(&LIMITS, &proven(1, 2, &[]), 0), Plan::Join { last: 2 }, "a reorg");
+        assert_eq!(ranges.plan(&LIMITS, &proven(1, 1, &[3]), 0), Plan::Verify { last: 1 });
         assert_eq!(ranges.plan(&LIMITS, &proven(1, 2, &[4, 2]), 0), Plan::Verify { last: 2 });
         let single = RangeLimits::SINGLE;
         assert_eq!(ranges.plan(&single, &proven(1, 9, &[4]), 0), Plan::Verify { last: 1 });

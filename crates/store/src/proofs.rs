@@ -170,7 +170,7 @@ impl Store {
         last: u64,
         prover_type: ProverType,
     ) -> Result<bool, StoreError> {
-        hit("store.remove_proof.before")?;
+        hit("store.remove_range_proof.before")?;
         let done = sqlx::query(
             "DELETE FROM range_proofs WHERE first_batch = ? AND last_batch = ? AND prover_type = ?",
         )
@@ -179,7 +179,7 @@ impl Store {
         .bind(prover_type.as_str())
         .execute(&self.pool)
         .await?;
-        hit("store.remove_proof.after")?;
+        hit("store.remove_range_proof.after")?;
         Ok(done.rows_affected() > 0)
     }
 

@@ -1112,7 +1112,7 @@ async fn damaged_values_are_named() {
         bed.store.pending_intents(SenderRole::Committer).await.unwrap_err(),
         ("intents", "intent", "i"),
     );
-    assert_eq!(seen, 20);
+    assert_eq!(seen, 21);
 }
 
 /// A confirmed intent must know its transaction: zero would be a transaction that does not exist.

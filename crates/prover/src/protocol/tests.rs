@@ -134,7 +134,7 @@ fn wire_format_is_pinned() {
     let work = offer();
     let chunk = ServerMessage::Chunk { lease: LeaseId(7), offset: 9, data: Bytes::from_static(&[0xff]) };
     let server: [(ServerMessage, Vec<u8>); 9] = [
-        (welcome(), [vec![0, 0, 0, 0, 2, 0], le(9), le(5000)].concat()),
+        (welcome(), [vec![0, 0, 0, 0, 3, 0], le(9), le(5000)].concat()),
         (
             ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
             hex!("454e5342 0003 01 02 0002 6e6f").to_vec(),
