@@ -59,17 +59,6 @@ async fn goes_by_threes(world: World) {
     let withdrawn = world.withdraw(&user, address("on L1"), ether(1_250)).await;
     world.claim(&sequencer, &withdrawn).await;
     world.verified_up_to(2 * TOGETHER).await;
-    let store = sequencer.services().store.clone();
-    let transaction = async |number| store.batch(number).await.unwrap().unwrap().verify_tx;
-    until("the sequencer knows of it", async || transaction(2 * TOGETHER).await).await;
-    for range in [1..=TOGETHER, TOGETHER + 1..=2 * TOGETHER] {
-        let mut known = Vec::new();
-        for number in range {
-            known.push(transaction(number).await.expect("a verified batch knows its transaction"));
-        }
-        known.dedup();
-        assert_eq!(known.len(), 1, "batches of a range have one verification");
-    }
     world.stop(&sequencer).await;
     let ranges: Vec<(u64, u64)> = verifications(&world).await;
     assert_eq!(ranges[..2], [(1, TOGETHER), (TOGETHER + 1, 2 * TOGETHER)]);
