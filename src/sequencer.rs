@@ -7,8 +7,8 @@ use actix::Recipient;
 use ensemble_actors::ShadowWitness;
 use ensemble_actors::{
     BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, CheckedWitness, ClientWitness,
-    Clock, Confirmations, DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender,
-    L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER,
+    Clock, Confirmations, DataAvailability, Fanout, L1Committer, L1CommitterConfig, L1CommitterOutlets,
+    L1Sender, L1SenderConfig, L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, PROOF_MANAGER,
     ProofManager, ProofManagerConfig, ProofManagerOutlets, ProofSender, ProofSenderConfig,
     ProofSenderOutlets, ProverServer, ProverServerConfig, RetryPolicy, SenderKey, Services, SystemClock,
     WitnessSource,
@@ -500,7 +500,8 @@ fn assemble(
     events.tx_confirmed.add(proof_sender.outlet());
     events.tx_failed.add(committer.outlet());
     events.tx_failed.add(proof_sender.outlet());
-    let WantedProofs { checks, policy } = proofs;
+    let ranges = proofs.ranges(&config.prover_server);
+    let WantedProofs { checks, policy, verifiers, until: _ } = proofs;
     let proving = !checks.is_empty();
     if proving {
         events.batch_committed.add(manager.outlet());
@@ -582,6 +583,7 @@ fn assemble(
             idle_retry: millis(500),
             max_bad_proofs: 3,
             quarantine: Duration::from_secs(600),
+            max_range: ranges.max_batches,
             retry: RetryPolicy {
                 budget: config.prover_server.max_failures,
                 degraded_wait: millis(config.prover_server.degraded_retry_ms),
@@ -590,7 +592,9 @@ fn assemble(
             max_inputs_bytes: PROVER_INPUTS_BYTES,
             max_input_bytes: PROVER_INPUT_BYTES,
         });
-        let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone() });
+        let mut join_given_up = Fanout::default();
+        join_given_up.add(proof_sender.outlet());
+        let out = Arc::new(ProofManagerOutlets { proof_ready: events.proof_ready.clone(), join_given_up });
         let held = services.clone();
         tree = tree.child(spec(&manager, hang, move |seat| {
             ProofManager::new(seat, Arc::clone(&manager_config), held.clone(), Arc::clone(&out))
@@ -628,9 +632,16 @@ fn assemble(
     let proof_sender_config = ProofSenderConfig {
         poll: if proving { millis(1_000) } else { millis(config.prover_server.dev_interval_ms) },
         policy,
+        verifiers,
+        ranges,
     };
+    let mut join_proofs = Fanout::default();
+    if proving {
+        join_proofs.add(manager.outlet());
+    }
     let out = Arc::new(ProofSenderOutlets {
         sender: sender.outlet(),
+        join_proofs,
         batch_verified: events.batch_verified.clone(),
     });
     let held = services.clone();

@@ -562,6 +562,14 @@ fn one_seed() {
     }
 }
 
+/// Most batches of one verification, and how long a proven batch waits for others, in milliseconds: some seeds verify
+/// one by one, some together what is there, and some collect.
+fn ranges(seed: u64) -> (u64, u64) {
+    // Not from the numbers that the faults are drawn from.
+    let mut rng = StdRng::seed_from_u64(!seed);
+    (*[1, 2, 8, 8].choose(&mut rng).unwrap(), *[0, 0, 1_000, 3_000].choose(&mut rng).unwrap())
+}
+
 /// Most seeds run on an L1 before Osaka, whose blobs take a fifth of the time.
 fn before_osaka(seed: u64) -> bool {
     !seed.is_multiple_of(4)
@@ -590,6 +598,8 @@ fn chaos(seed: u64, log: &Path) {
                 c.eth.request_timeout_ms = 2_000;
                 c.engine.timeout_ms = 2_000;
                 c.committer.commit_time_ms = 3_000;
+                (c.prover_server.verify_max_batches, c.prover_server.verify_collect_ms) = ranges(seed);
+                c.prover_server.verify_join_timeout_ms = 3_000;
             },
         )
         .await;

@@ -22,9 +22,9 @@ use common::{Anvil, COINBASE, COMMITTER, VERIFIER, World, client, lock, run};
 use ensemble::account::Call;
 use ensemble_actors::{
     BlockProducer, BlockProducerConfig, BlockProducerOutlets, ChainFacts, ClientWitness, Confirmations,
-    DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender, L1SenderConfig,
+    DataAvailability, Fanout, L1Committer, L1CommitterConfig, L1CommitterOutlets, L1Sender, L1SenderConfig,
     L1SenderOutlets, L1Watcher, L1WatcherConfig, L1WatcherOutlets, ManualClock, ProofPolicy, ProofSender,
-    ProofSenderConfig, ProofSenderOutlets, SenderKey, Services, Step,
+    ProofSenderConfig, ProofSenderOutlets, RangeLimits, SenderKey, Services, Step,
 };
 use ensemble_batch::{BatchHeader, BatchLimits, GWEI};
 use ensemble_contracts::{calls, events, returns};
@@ -248,8 +248,14 @@ fn start(
 
     let mut batch_verified = ensemble_actors::Fanout::default();
     batch_verified.add(block_producer.outlet());
-    let out = ProofSenderOutlets { sender: l1_sender.outlet(), batch_verified };
-    let config = ProofSenderConfig { policy: ProofPolicy::default(), poll: NEVER };
+    let out =
+        ProofSenderOutlets { sender: l1_sender.outlet(), join_proofs: Fanout::default(), batch_verified };
+    let config = ProofSenderConfig {
+        policy: ProofPolicy::default(),
+        verifiers: vec![],
+        ranges: RangeLimits::SINGLE,
+        poll: NEVER,
+    };
     let (held, out) = (services.clone(), Arc::new(out));
     tree = tree.child(child(&proof_sender, move |seat| {
         ProofSender::new(seat, config.clone(), held.clone(), Arc::clone(&out))

@@ -37,7 +37,7 @@ pub use proof_manager::{
     AttestationCheck, OnChainCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
     ProofPolicy, ProofSlot, RetryPolicy,
 };
-pub use proof_sender::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
+pub use proof_sender::{ProofSender, ProofSenderConfig, ProofSenderOutlets, ProofVerifier, RangeLimits};
 pub use prover_server::{
     PROOF_MANAGER, ProverServer, ProverServerConfig, ProverSession, Route, RouteSession,
 };

@@ -368,11 +368,13 @@ struct ProposerState {
     verified: u64,
     /// What the bridge says of every deposit; none when it has none.
     deposits_hash: Option<B256>,
+    /// Whether verifiers refuse every proof.
+    refuses: bool,
 }
 
 impl Default for ProposerState {
     fn default() -> Self {
-        Self { committed: Vec::new(), verified: 0, deposits_hash: Some(B256::ZERO) }
+        Self { committed: Vec::new(), verified: 0, deposits_hash: Some(B256::ZERO), refuses: false }
     }
 }
 
@@ -388,6 +390,13 @@ impl Proposer {
                 return match state.deposits_hash {
                     Some(hash) => Ok(Bytes::from([hash.0, [0; 32]].concat())),
                     None => Err(L1Error::ExecutionReverted { message: "no such".into(), data: Bytes::new() }),
+                };
+            }
+            if call.data[..4] == calls::verify_proof(B256::ZERO, &[], &[])[..4] {
+                let message = "InvalidProof()".into();
+                return match state.refuses {
+                    true => Err(L1Error::ExecutionReverted { message, data: Bytes::new() }),
+                    false => Ok(Bytes::new()),
                 };
             }
             assert_eq!(call.to, PROPOSER);
@@ -422,6 +431,11 @@ impl Proposer {
     /// The rolling hash of every deposit, none when the bridge has no deposits.
     pub(crate) fn deposits_hash(&self, hash: Option<B256>) {
         lock(&self.0).deposits_hash = hash;
+    }
+
+    /// Whether verifiers refuse every proof from now on.
+    pub(crate) fn refuse_proofs(&self, refuses: bool) {
+        lock(&self.0).refuses = refuses;
     }
 
     pub(crate) fn verify(&self, last: u64) {

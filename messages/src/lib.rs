@@ -18,8 +18,8 @@ pub use events::{
     ProofReady,
 };
 pub use prover::{
-    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput, ProofRejection, ProofTask,
-    ProverIdentity, ProverType, ProvingFailed, Register, RequestWork, SessionEnded, SessionId, SubmitProof,
-    SubmitReply, UnknownProverType, Work, WorkReply,
+    BatchProof, FailureKind, Heartbeat, JoinGivenUp, JoinProofs, LeaseId, LeaseState, PackedInput,
+    ProofRejection, ProofTask, ProverIdentity, ProverType, ProvingFailed, Register, RequestWork,
+    SessionEnded, SessionId, SubmitProof, SubmitReply, UnknownProverType, Work, WorkReply,
 };
 pub use transactions::{IntentId, IntentKind, Send, SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent};

@@ -35,6 +35,15 @@ impl ProverType {
             Self::Pico => "pico",
         }
     }
+
+    /// Whether provers make one proof of several ([`JoinProofs`]). Those of the zkVMs do not yet.
+    #[must_use]
+    pub fn joins(self) -> bool {
+        match self {
+            Self::Exec => true,
+            Self::Risc0 | Self::Sp1 | Self::Pico => false,
+        }
+    }
 }
 
 impl std::fmt::Display for ProverType {
@@ -59,14 +68,14 @@ impl FromStr for ProverType {
     }
 }
 
-/// A proof for one batch.
+/// A proof for one batch, or for a range of batches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchProof {
     /// Kind of proof.
     pub prover_type: ProverType,
-    /// Batch it is for.
+    /// Batch it is for; of a range the last one.
     pub batch_number: u64,
-    /// What it proves.
+    /// What it proves. Where the range begins is said by `from`.
     pub public_values: PublicValues,
     /// Program that was run.
     pub program_key: ProgramKey,
@@ -126,6 +135,13 @@ pub enum ProofTask {
         /// Its number.
         number: u64,
     },
+    /// A range of batches, by their own proofs: one proof is made of several ([`JoinProofs`]).
+    Join {
+        /// Number of the first batch.
+        first: u64,
+        /// Number of the last batch.
+        last: u64,
+    },
 }
 
 impl ProofTask {
@@ -134,6 +150,7 @@ impl ProofTask {
     pub fn last_batch(self) -> u64 {
         match self {
             Self::Batch { number } => number,
+            Self::Join { last, .. } => last,
         }
     }
 }
@@ -142,6 +159,7 @@ impl std::fmt::Display for ProofTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Batch { number } => write!(f, "batch {number}"),
+            Self::Join { first, last } => write!(f, "batches {first} to {last}"),
         }
     }
 }
@@ -159,7 +177,7 @@ pub struct Work {
     pub input: Arc<PackedInput>,
 }
 
-/// `bincode` of [`ensemble_batch::BatchInput`], compressed.
+/// `bincode` of what a [`ProofTask`] needs, compressed: an [`ensemble_batch::BatchInput`], or the proofs to be joined.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedInput {
     /// Bytes before compression.
@@ -189,6 +207,31 @@ pub enum WorkReply {
         /// Why.
         reason: String,
     },
+}
+
+/// One proof of each kind is wanted for a range of batches that are proven one by one.
+///
+/// Producer: ProofSender. Consumer: ProofManager. Delivery: hint, sent again and again while it is wanted; the last one
+/// counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct JoinProofs {
+    /// First batch of the range.
+    pub first: u64,
+    /// Last batch of the range.
+    pub last: u64,
+}
+
+/// Nobody makes the proof of a range: its batches have to be verified one by one.
+///
+/// Producer: ProofManager. Consumer: ProofSender. Delivery: hint; without it the ProofSender waits its time out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Message)]
+#[rtype(result = "()")]
+pub struct JoinGivenUp {
+    /// The range, as it was wanted.
+    pub range: JoinProofs,
+    /// Why.
+    pub reason: String,
 }
 
 /// A prover is still at work on its lease.

@@ -44,13 +44,26 @@ pub enum IntentKind {
         /// Batch number.
         number: u64,
     },
-    /// `verifyBatches` up to and with this batch.
+    /// `verifyBatches` for a range of batches.
     VerifyBatches {
+        /// First batch number of the range: the one after the last verified batch.
+        first: u64,
         /// Last batch number of the range.
         last: u64,
     },
     /// An empty transfer of the key to itself that uses up a nonce below a transaction in flight.
     UseUpNonce,
+}
+
+impl IntentKind {
+    /// Whether it verifies this batch.
+    #[must_use]
+    pub fn verifies(self, number: u64) -> bool {
+        match self {
+            Self::VerifyBatches { first, last } => (first..=last).contains(&number),
+            Self::CommitBatch { .. } | Self::UseUpNonce => false,
+        }
+    }
 }
 
 /// A transaction that somebody wants on L1.

@@ -145,7 +145,7 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
                 verifying_contract: attestation.verifier,
             };
             tracing::info!(attester = %attestation.account.address, "exec backend");
-            Box::new(ExecBackend::new(key, domain))
+            Box::new(ExecBackend::new(key, domain).with_peers(client.peer_attesters.iter().copied()))
         }
         (None, other, _) => {
             return Err(CliError::Usage(format!(

@@ -192,6 +192,14 @@ section! {
     dev_mode: bool = false, like "false";
     /// With dev_mode, interval in milliseconds between verify transactions.
     dev_interval_ms: u64 = 5_000, like "5000", range [100, 3_600_000, "each verification is an L1 transaction"];
+    /// Most batches that one transaction verifies, when several wait. They need one proof for all of them, which `exec`
+    /// provers make of the batches' own proofs; where other proofs are wanted each batch is verified by itself.
+    verify_max_batches: u64 = 8, like "8", range [1, 128, "a range has at least one batch"];
+    /// Milliseconds that a proven batch waits for others, to be verified together with them for less gas. With 0 it is
+    /// verified with those that are there.
+    verify_collect_ms: u64 = 0, like "0", range [0, 86_400_000, "a withdrawal waits for the verification"];
+    /// Milliseconds that the proof for several batches is waited for, before they are verified one by one.
+    verify_join_timeout_ms: u64 = 30_000, like "30000", range [1_000, 3_600_000, "a prover needs time"];
     /// Text that prover clients must know. Without it, whoever reaches the port gets work.
     auth_token: Option<Secret> = None, like "a long random text", alias ["token"];
     /// Certificate of the prover server (PEM, the chain after it). With it and `tls_key_path`, only TLS is spoken.
@@ -311,6 +319,9 @@ section! {
     /// `exec`: address of the contract on L1 that checks the attestations, part of what is signed (EIP-712).
     attestation_verifier: Option<Address> = None, like "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
         alias ["exec_contract_verifier"], needed [Prover];
+    /// `exec`: accounts of other provers that this one believes when it attests to several batches in one signature
+    /// (`prover_server.verify_max_batches`). Without them it signs only for what it has executed itself.
+    peer_attesters: Vec<Address> = Vec::new(), like "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc";
     /// Executable that makes the proofs of that kind, in place of a backend of ours. It is started for each batch with two
     /// paths, of the input and of the result; see docs/proving.md.
     command: Option<PathBuf> = None, like "./prove.sh";

@@ -7,7 +7,10 @@ mod state;
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, Bytes};
-use ensemble_actors::{AttestationCheck, ChainFacts, OnChainCheck, ProofCheck, ProofPolicy, ProofSlot};
+use ensemble_actors::{
+    AttestationCheck, ChainFacts, OnChainCheck, ProofCheck, ProofPolicy, ProofSlot, ProofVerifier,
+    RangeLimits,
+};
 use ensemble_batch::{BatchHeader, ProgramKey};
 use ensemble_contracts::{ScheduledBackend, calls, last_verifiable_together, returns};
 use ensemble_engine_api::{BlockId, EngineError, ExecutionClient, ForkSchedule};
@@ -16,7 +19,7 @@ use ensemble_l1::{BlockTag, L1Client, L1Error};
 use ensemble_messages::ProverType;
 use ensemble_prover::attestation::AttestationDomain;
 
-use crate::config::{Config, UNUSED_VERIFIER};
+use crate::config::{Config, ProverServerConfig, UNUSED_VERIFIER};
 
 pub use judge::{Note, Problem, Verdict, judge};
 pub use state::{
@@ -329,6 +332,23 @@ pub(crate) async fn chain_facts(
 pub(crate) struct WantedProofs {
     pub(crate) checks: Vec<Arc<dyn ProofCheck>>,
     pub(crate) policy: ProofPolicy,
+    pub(crate) verifiers: Vec<ProofVerifier>,
+    /// The last batch that these are for, when the contract takes others after it.
+    pub(crate) until: Option<u64>,
+}
+
+impl WantedProofs {
+    /// Which batches are verified together.
+    pub(crate) fn ranges(&self, config: &ProverServerConfig) -> RangeLimits {
+        let joined: Vec<ProverType> = self.policy.kinds().filter(|kind| kind.joins()).collect();
+        let max_batches = if self.policy.is_enough(&joined) { config.verify_max_batches } else { 1 };
+        RangeLimits {
+            max_batches,
+            collect: Duration::from_millis(config.verify_collect_ms),
+            join_timeout: Duration::from_millis(config.verify_join_timeout_ms),
+            boundary: self.until,
+        }
+    }
 }
 
 /// The proofs that the contract wants of the next batches, and how each is checked.
@@ -359,7 +379,8 @@ pub(crate) async fn wanted_proofs(
                 .to_owned(),
         ));
     }
-    if let Some(last) = last_verifiable_together(&backends, next) {
+    let until = last_verifiable_together(&backends, next);
+    if let Some(last) = until {
         tracing::warn!(
             last,
             "the contracts want other proofs after this batch: start the sequencer again when it is verified"
@@ -367,6 +388,7 @@ pub(crate) async fn wanted_proofs(
     }
     let mut wanted = WantedProofs {
         policy: ProofPolicy { slots: Vec::new(), threshold: threshold.into() },
+        until,
         ..Default::default()
     };
     for backend in &backends {
@@ -380,6 +402,8 @@ pub(crate) async fn wanted_proofs(
             return Err(StartError::Proofs(format!("the contracts list two backends for {kind} proofs")));
         }
         wanted.policy.slots.push(Some(ProofSlot { kind, required: backend.required }));
+        let program_key = ProgramKey(backend.program_key);
+        wanted.verifiers.push(ProofVerifier { kind, address: backend.verifier, program_key });
         wanted.checks.push(check);
     }
     Ok(wanted)

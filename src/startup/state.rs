@@ -7,7 +7,7 @@ use ensemble_actors::{ChainFacts, Clock, ProofPolicy};
 use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ExecutionClient};
 use ensemble_l1::{BlockTag, L1Client, L1Error};
-use ensemble_messages::{IntentKind, SenderRole};
+use ensemble_messages::SenderRole;
 use ensemble_store::{BatchStatus, ChainIdentity, OpenTransactions, Store};
 use serde::Serialize;
 
@@ -261,9 +261,7 @@ impl Sources<'_> {
         for number in l1.last_verified + 1..=store.verified {
             let stored = self.store.proofs_of(number).await?;
             let there: Vec<_> = stored.iter().map(|p| p.proof.prover_type).collect();
-            if !self.policy.is_enough(&there)
-                && !pending.iter().any(|i| i.kind == IntentKind::VerifyBatches { last: number })
-            {
+            if !self.policy.is_enough(&there) && !pending.iter().any(|i| i.kind.verifies(number)) {
                 return Ok(Some(number));
             }
         }
@@ -396,7 +394,7 @@ mod tests {
     use ensemble_engine_api::mock::MockEngine;
     use ensemble_l1::mock::MockL1;
     use ensemble_messages::ProverType;
-    use ensemble_messages::{BatchProof, IntentId, TxIntent};
+    use ensemble_messages::{BatchProof, IntentId, IntentKind, TxIntent};
     use ensemble_store::BatchRecord;
 
     use super::*;
@@ -497,7 +495,7 @@ mod tests {
         let intent = TxIntent {
             id: IntentId("verify-3".to_owned()),
             role: SenderRole::Prover,
-            kind: IntentKind::VerifyBatches { last: 3 },
+            kind: IntentKind::VerifyBatches { first: 3, last: 3 },
             to: Address::ZERO,
             data: Bytes::new(),
             blobs: 0,

@@ -596,7 +596,7 @@ async fn a_failed_commit_is_asked_for_again() {
     // The failure of another key's transaction is none of its business.
     let other = TxFailed {
         id: IntentId("verify".into()),
-        kind: IntentKind::VerifyBatches { last: 1 },
+        kind: IntentKind::VerifyBatches { first: 1, last: 1 },
         transaction: None,
         reason: "no".into(),
     };

@@ -90,7 +90,7 @@ fn verify(number: u64) -> TxIntent {
     TxIntent {
         id: IntentId(format!("verify-{number}")),
         role: SenderRole::Prover,
-        kind: IntentKind::VerifyBatches { last: number },
+        kind: IntentKind::VerifyBatches { first: number, last: number },
         data: Bytes::from(format!("verify {number}").into_bytes()),
         ..commit(number)
     }

@@ -6,15 +6,17 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, MessageResult, WrapFuture,
 };
 use ensemble_messages::{
-    BatchCommitted, BatchVerified, Heartbeat, LeaseId, LeaseState, ProofReady, ProofRejection, ProvingFailed,
-    Register, RequestWork, SessionEnded, SubmitProof, SubmitReply, WorkReply,
+    BatchCommitted, BatchVerified, Heartbeat, JoinGivenUp, JoinProofs, LeaseId, LeaseState, ProofReady,
+    ProofRejection, ProvingFailed, Register, RequestWork, SessionEnded, SubmitProof, SubmitReply, WorkReply,
 };
 use ensemble_supervision::{Component, Seat, supervised};
 
 use super::{
     ProofManagerConfig,
     assignment::{Holders, Reputation},
-    work::Desk,
+    goal::Goal,
+    retry::tidy,
+    work::{Desk, Failed},
 };
 use crate::{ActorError, Services, fail_point::hit_ack, fanout::Fanout, stepper::Step};
 
@@ -28,6 +30,8 @@ const RETRY_MS: u64 = 1_000;
 pub struct ProofManagerOutlets {
     /// All proofs of a batch are there.
     pub proof_ready: Fanout<ProofReady>,
+    /// A range gets no proof of its own.
+    pub join_given_up: Fanout<JoinGivenUp>,
 }
 
 /// Hands out batches, takes proofs.
@@ -38,6 +42,7 @@ pub struct ProofManager {
     out: Arc<ProofManagerOutlets>,
     reputation: Reputation,
     holders: Holders,
+    goal: Goal,
 }
 
 impl ProofManager {
@@ -55,6 +60,7 @@ impl ProofManager {
             out: outlets,
             reputation: Reputation::default(),
             holders: Holders::default(),
+            goal: Goal::default(),
         }
     }
 
@@ -63,6 +69,15 @@ impl ProofManager {
         let quarantine = u64::try_from(config.quarantine.as_millis()).unwrap_or(u64::MAX);
         let now = self.desk.now_ms();
         self.reputation.quarantined(prover, config.max_bad_proofs, quarantine, now)
+    }
+
+    /// A prover did not make the proof of a range.
+    fn not_joined(&mut self, range: JoinProofs, prover: &str, reason: &str) {
+        if let Some(given_up) = self.goal.failed(range, tidy(reason)) {
+            let JoinGivenUp { range: JoinProofs { first, last }, reason } = &given_up;
+            tracing::warn!(first, last, prover, reason, "no proof of these batches together");
+            self.out.join_given_up.send(&given_up);
+        }
     }
 
     /// Shows whether any batch is degraded.
@@ -146,6 +161,17 @@ impl Handler<BatchCommitted> for ProofManager {
     }
 }
 
+impl Handler<JoinProofs> for ProofManager {
+    type Result = ();
+
+    fn handle(&mut self, range: JoinProofs, _: &mut Self::Context) {
+        self.seat.enter("JoinProofs");
+        if let Some(given_up) = self.goal.wanted(range) {
+            self.out.join_given_up.send(&given_up);
+        }
+    }
+}
+
 impl Handler<BatchVerified> for ProofManager {
     type Result = ();
 
@@ -181,7 +207,7 @@ impl Handler<RequestWork> for ProofManager {
         let refused = self.quarantined(&message.prover.name);
         let rests = self.reputation.rests(&message.prover.name, &self.desk.config.retry, self.desk.now_ms());
         let idle = u64::try_from(self.desk.config.idle_retry.as_millis()).unwrap_or(u64::MAX);
-        let (desk, holders) = (self.desk.clone(), self.holders.clone());
+        let (desk, holders, wanted) = (self.desk.clone(), self.holders.clone(), self.goal.range());
         let session = message.session;
         let work = async move {
             if refused {
@@ -192,7 +218,7 @@ impl Handler<RequestWork> for ProofManager {
                 return Ok((WorkReply::Idle { retry_after_ms: left.max(idle) }, Vec::new()));
             }
             let prover = &message.prover;
-            let work = desk.assign(prover.prover_type, &prover.name, session, &holders).await?;
+            let work = desk.assign(prover.prover_type, &prover.name, session, &holders, wanted).await?;
             Ok(match work {
                 Some((work, live)) => (WorkReply::Work(work), live),
                 None => (WorkReply::Idle { retry_after_ms: idle }, Vec::new()),
@@ -282,13 +308,18 @@ impl Handler<ProvingFailed> for ProofManager {
         let ProvingFailed { session: _, prover, lease, kind, reason } = message;
         let work = async move {
             let counted = desk.failed(lease, &prover.name, kind, &reason).await;
-            (prover.name, counted)
+            (prover.name, reason, counted)
         };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
-            move |(name, counted), actor: &mut Self, ctx| {
+            move |(name, reason, counted), actor: &mut Self, ctx| {
                 hit_ack("proof_manager.failure.ack");
                 match counted {
-                    Ok(true) => {
+                    Ok(Failed::Range(range)) => {
+                        actor.holders.over(lease);
+                        actor.not_joined(range, &name, &reason);
+                        true
+                    }
+                    Ok(Failed::Batch) => {
                         actor.holders.over(lease);
                         let now = actor.desk.now_ms();
                         actor.reputation.failed(&name, now);
@@ -296,7 +327,7 @@ impl Handler<ProvingFailed> for ProofManager {
                         true
                     }
                     // It was told before.
-                    Ok(false) => true,
+                    Ok(Failed::Unknown) => true,
                     Err(error) => {
                         actor.seat.degraded(error.to_string());
                         false
@@ -317,18 +348,22 @@ impl Handler<SubmitProof> for ProofManager {
         let (number, kind) = (message.proof.batch_number, message.proof.prover_type);
         let work = async move {
             if quarantined {
-                return (name, Ok(SubmitReply::Rejected(ProofRejection::Quarantined)));
+                return (name, None, Ok(SubmitReply::Rejected(ProofRejection::Quarantined)));
             }
             let reply = desk.accept(&message.proof, &name).await;
-            if let Ok(SubmitReply::Rejected(_)) = &reply
-                && let Err(error) = desk.give_back(lease, &name).await
-            {
-                tracing::warn!(%error, "the lease of a rejected proof runs on until it expires");
+            let mut range = None;
+            if let Ok(SubmitReply::Rejected(_)) = &reply {
+                match desk.give_back(lease, &name).await {
+                    Ok(given_back) => range = given_back,
+                    Err(error) => {
+                        tracing::warn!(%error, "the lease of a rejected proof runs on until it expires");
+                    }
+                }
             }
-            (name, reply)
+            (name, range, reply)
         };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(
-            move |(name, reply), actor: &mut Self, ctx| {
+            move |(name, range, reply), actor: &mut Self, ctx| {
                 hit_ack("proof_manager.proof.ack");
                 match reply {
                     Ok(SubmitReply::Rejected(why)) => {
@@ -337,6 +372,9 @@ impl Handler<SubmitProof> for ProofManager {
                         let now = actor.desk.now_ms();
                         if bad && actor.reputation.bad_proof(&name, actor.desk.config.max_bad_proofs, now) {
                             tracing::error!(prover = name, "prover put in quarantine after bad proofs");
+                        }
+                        if let Some(range) = range {
+                            actor.not_joined(range, &name, &why.to_string());
                         }
                         SubmitReply::Rejected(why)
                     }

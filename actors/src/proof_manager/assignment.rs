@@ -19,12 +19,17 @@ pub(super) fn choose(
 ) -> Option<u64> {
     open.iter().copied().find(|number| {
         !leases.iter().any(|lease| {
-            lease.batch_number == *number
+            is_of(lease, *number)
                 && lease.prover_type == prover_type
                 && !own(lease)
                 && lease.expires_at > now_ms
         })
     })
+}
+
+/// Whether a lease is of this batch by itself, not of a range of batches.
+pub(super) fn is_of(lease: &LeaseRecord, number: u64) -> bool {
+    (lease.first_batch, lease.batch_number) == (number, number)
 }
 
 /// Which session works on which lease. Names do not tell: several provers may go by one.
@@ -160,6 +165,7 @@ mod tests {
     fn lease(batch_number: u64, prover: &str, expires_at: u64) -> LeaseRecord {
         LeaseRecord {
             id: LeaseId(batch_number),
+            first_batch: batch_number,
             batch_number,
             prover_type: ProverType::Exec,
             prover: prover.to_owned(),
@@ -181,6 +187,9 @@ mod tests {
             "leases are per kind"
         );
         assert_eq!(choose(&[], &leases, ProverType::Exec, own("c"), 30), None);
+        let range = LeaseRecord { first_batch: 1, ..lease(3, "b", 100) };
+        let open = choose(&[3], &[range], ProverType::Exec, own("c"), 30);
+        assert_eq!(open, Some(3), "a lease of the range to 3 is not one of 3");
     }
 
     /// Two provers of one name do not take each other's work; one that comes back gets its own.

@@ -19,6 +19,8 @@ pub struct ProofManagerConfig {
     pub max_bad_proofs: u32,
     /// How long the quarantine lasts.
     pub quarantine: Duration,
+    /// Most batches that one proof is taken for. 1: only proofs of single batches.
+    pub max_range: u64,
     /// How often and when a batch is tried again.
     pub retry: RetryPolicy,
     /// Bytes of compressed inputs that provers are fetching at which no further batch is handed out.

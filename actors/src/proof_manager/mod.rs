@@ -4,11 +4,15 @@
 //! out gives it to the next, and so does a prover that says it failed, within a retry budget: a batch that uses it up
 //! is degraded, which the operator is told, and never stands in the way of others. A proof is checked against the batch's public values and stored before it is
 //! acknowledged (SEQ-INV-6); a prover that hands in bad proofs is put in quarantine.
+//!
+//! When the ProofSender wants batches verified together, the next prover that asks is given their proofs, to make one of
+//! them; such a proof is checked like any other. A prover that cannot ends that, and the batches go one by one.
 
 mod actor;
 mod assignment;
 mod check;
 mod config;
+mod goal;
 mod policy;
 mod retry;
 #[cfg(test)]

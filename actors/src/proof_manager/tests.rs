@@ -15,13 +15,13 @@ use alloy_primitives::{Address, B256, Bytes};
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ensemble_l1::L1Error;
 use ensemble_messages::{
-    BatchCommitted, BatchProof, BatchVerified, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput,
-    ProofReady, ProofRejection, ProofTask, ProverIdentity, ProverType, ProvingFailed, Register, RequestWork,
-    SessionEnded, SessionId, SubmitProof, SubmitReply, Work, WorkReply,
+    BatchCommitted, BatchProof, BatchVerified, FailureKind, Heartbeat, JoinGivenUp, JoinProofs, LeaseId,
+    LeaseState, PackedInput, ProofReady, ProofRejection, ProofTask, ProverIdentity, ProverType,
+    ProvingFailed, Register, RequestWork, SessionEnded, SessionId, SubmitProof, SubmitReply, Work, WorkReply,
 };
 use ensemble_prover::{
     attestation::{self, AttestationDomain, AttestationKey},
-    protocol::{InputReader, decode_input},
+    protocol::{InputReader, decode_input, decode_proofs},
 };
 use ensemble_store::{BatchRecord, BlockExtras};
 use ensemble_supervision::{CallError, ComponentState, faults};
@@ -49,6 +49,7 @@ const RETRY: RetryPolicy = RetryPolicy {
 struct Managing {
     run: Running<ProofManager>,
     ready: Receiver<ProofReady>,
+    given_up: Receiver<JoinGivenUp>,
     key: AttestationKey,
     domain: AttestationDomain,
     genesis: B256,
@@ -79,6 +80,7 @@ fn config(checks: Vec<Arc<dyn ProofCheck>>) -> ProofManagerConfig {
         idle_retry: Duration::from_millis(1234),
         max_bad_proofs: 2,
         quarantine: Duration::from_millis(QUARANTINE_MS),
+        max_range: 8,
         retry: RETRY,
         max_inputs_bytes: 1_000_000,
         max_input_bytes: 1_000_000,
@@ -87,7 +89,8 @@ fn config(checks: Vec<Arc<dyn ProofCheck>>) -> ProofManagerConfig {
 
 async fn start_with(bed: &Bed, name: &str, config: ProofManagerConfig) -> Managing {
     let (proof_ready, ready) = tap();
-    let (config, out) = (Arc::new(config), Arc::new(ProofManagerOutlets { proof_ready }));
+    let (join_given_up, given_up) = tap();
+    let (config, out) = (Arc::new(config), Arc::new(ProofManagerOutlets { proof_ready, join_given_up }));
     let services = bed.services.clone();
     let run = run(name, move |seat| {
         ProofManager::new(seat, Arc::clone(&config), services.clone(), Arc::clone(&out))
@@ -96,6 +99,7 @@ async fn start_with(bed: &Bed, name: &str, config: ProofManagerConfig) -> Managi
     Managing {
         run,
         ready,
+        given_up,
         key: key(1),
         domain: domain(),
         genesis: bed.services.chain.genesis_header.hash(),
@@ -167,6 +171,29 @@ impl Managing {
         self.heartbeat(name, 1, work).await == LeaseState::Alive
     }
 
+    /// A good proof of a range.
+    fn range_proof(&self, first: &BatchRecord, last: &BatchRecord) -> BatchProof {
+        let values = PublicValues { from: first.header.parent_hash, to: last.header.hash() };
+        self.signed(&self.key, last.header.number, values, self.program)
+    }
+
+    /// So many batches, each with its proof.
+    async fn proven(&self, bed: &Bed, count: u64) -> Vec<BatchRecord> {
+        let mut batches = Vec::new();
+        for _ in 0..count {
+            let batch = bed.batch().await;
+            assert_eq!(self.submit("a", LeaseId(1), &self.proof(&batch)).await, SubmitReply::Accepted);
+            batches.push(batch);
+        }
+        batches
+    }
+
+    async fn join(&self, first: u64, last: u64) -> JoinProofs {
+        let range = JoinProofs { first, last };
+        self.run.handle.call(range).await.unwrap();
+        range
+    }
+
     /// A good proof.
     fn proof(&self, batch: &BatchRecord) -> BatchProof {
         let values = PublicValues { from: batch.header.parent_hash, to: batch.header.hash() };
@@ -191,12 +218,16 @@ impl Managing {
     }
 }
 
-/// The input as a prover reads it.
-fn unpacked(work: &Work) -> BatchInput {
+fn fetched(work: &Work) -> Vec<u8> {
     let PackedInput { bytes, packed } = &*work.input;
     let mut reader = InputReader::new(*bytes, packed.len() as u64, 1 << 20).unwrap();
     reader.push(0, packed).unwrap();
-    decode_input(&reader.finish().unwrap()).unwrap()
+    reader.finish().unwrap()
+}
+
+/// The input as a prover reads it.
+fn unpacked(work: &Work) -> BatchInput {
+    decode_input(&fetched(work)).unwrap()
 }
 
 fn idle() -> WorkReply {
@@ -516,7 +547,9 @@ async fn bad_proofs_are_refused_and_the_batch_is_free() {
     let other_number = BatchProof { batch_number: 2, ..good.clone() };
     let no_batch = BatchProof { batch_number: 77, ..good.clone() };
     let wrong_values = ProofRejection::WrongPublicValues { expected: values, got: other_values };
-    let other_batch = ProofRejection::WrongPublicValues { expected: other_values, got: values };
+    // It begins where a range of both batches does.
+    let both = PublicValues { from: values.from, to: other_values.to };
+    let other_batch = ProofRejection::WrongPublicValues { expected: both, got: values };
     let wrong_program = ProofRejection::WrongProgram { expected: managing.program, got: other_program };
     let cases: Vec<(&str, BatchProof, Option<ProofRejection>)> = vec![
         ("values", managing.signed(&key(1), 1, other_values, managing.program), Some(wrong_values)),
@@ -892,6 +925,169 @@ async fn a_missing_witness_holds_up_nobody() {
     let setback = bed.store().setback(1, ProverType::Exec).await.unwrap().unwrap();
     assert_eq!((setback.failures, setback.prover.as_str()), (1, ""));
     assert!(setback.reason.contains("missing"), "{}", setback.reason);
+    managing.run.stop().await;
+}
+
+// ------------------------------------------------------------------------------------------------------------ ranges
+
+/// SEQ-INV-6, SEQ-INV-7: the proofs of a range are given to one prover; the proof that it makes of them is checked like
+/// any other, kept beside theirs, and announced. The same lease goes on over a restart.
+#[actix::test]
+async fn one_proof_is_made_of_several() {
+    let bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-join").await;
+    let batches = managing.proven(&bed, 4).await;
+    assert_eq!(managing.request("a").await, idle(), "no range is wanted");
+    managing.join(2, 4).await;
+    let work = managing.work("a").await;
+    assert_eq!((work.task, work.lease_ms), (ProofTask::Join { first: 2, last: 4 }, LEASE_MS));
+    let wanted: Vec<BatchProof> = batches[1..].iter().map(|batch| managing.proof(batch)).collect();
+    assert_eq!(decode_proofs(&fetched(&work)).unwrap(), wanted);
+    assert_eq!(managing.request("b").await, idle(), "it is with a");
+    assert!(managing.alive("a", &work).await);
+    assert_eq!(managing.heartbeat("b", 2, &work).await, LeaseState::Lost);
+    managing.run.restart().await;
+    assert_eq!(managing.request("b").await, idle(), "not wanted again yet");
+    managing.join(2, 4).await;
+    assert_eq!(managing.request_by(2, "b").await, idle(), "still with a");
+    assert!(managing.alive("a", &work).await);
+
+    let proof = managing.range_proof(&batches[1], &batches[3]);
+    assert_eq!(managing.submit("a", work.lease, &proof).await, SubmitReply::Accepted);
+    assert_eq!(managing.submit("a", work.lease, &proof).await, SubmitReply::Duplicate);
+    let stored = bed.store().range_proofs_from(2).await.unwrap();
+    assert_eq!((stored.len(), &stored[0].proof, stored[0].prover.as_str()), (1, &proof, "a"));
+    assert_eq!(bed.store().proofs_of(4).await.unwrap()[0].proof, managing.proof(&batches[3]), "untouched");
+    assert_eq!(bed.store().leases().await.unwrap(), []);
+    assert_eq!(managing.heartbeat("a", 1, &work).await, LeaseState::Done);
+    while next(&mut managing.ready).await.batch_number != 4 {}
+    assert_eq!(managing.request("b").await, idle(), "it is there");
+    assert!(managing.given_up.try_recv().is_err());
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-7: a proof of a range that says anything else than what its batches say is refused, counts against its prover,
+/// and the range is given up, which is told again as long as it is asked for. Its batches keep their proofs.
+#[actix::test]
+async fn bad_proofs_of_ranges_are_refused() {
+    let bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-bad-join").await;
+    let batches = managing.proven(&bed, 3).await;
+    let good = managing.range_proof(&batches[0], &batches[2]);
+    let values = good.public_values;
+    let elsewhere = PublicValues { to: B256::repeat_byte(9), ..values };
+    let nowhere = PublicValues { from: B256::repeat_byte(9), ..values };
+    let program = managing.program;
+    let cases = [
+        ("end", managing.signed(&key(1), 3, elsewhere, program), "other data"),
+        ("begin", managing.signed(&key(1), 3, nowhere, program), "other data"),
+        ("program", managing.signed(&key(1), 3, values, ProgramKey(B256::ZERO)), "program"),
+        ("stranger", managing.signed(&key(2), 3, values, program), "not a registered attester"),
+    ];
+    for (name, proof, why) in cases {
+        let range = managing.join(1, 3).await;
+        let work = managing.work(name).await;
+        match managing.submit(name, work.lease, &proof).await {
+            SubmitReply::Rejected(told) => assert!(told.to_string().contains(why), "{name}: {told}"),
+            other => panic!("{name}: {other:?}"),
+        }
+        let given_up = next(&mut managing.given_up).await;
+        assert!(given_up.range == range && given_up.reason.contains(why), "{given_up:?}");
+        assert_eq!(managing.request("b").await, idle(), "{name}");
+        managing.join(1, 3).await;
+        assert_eq!(next(&mut managing.given_up).await, given_up);
+        // Another range was wanted meanwhile.
+        managing.join(1, 2).await;
+    }
+    assert_eq!(bed.store().range_proofs_from(1).await.unwrap(), []);
+    assert_eq!(bed.store().leases().await.unwrap(), []);
+    for batch in &batches {
+        assert_eq!(bed.store().proofs_of(batch.header.number).await.unwrap().len(), 1);
+    }
+    // Twice is too often.
+    managing.join(1, 3).await;
+    let work = managing.work("end").await;
+    managing.submit("end", work.lease, &managing.signed(&key(1), 3, elsewhere, program)).await;
+    assert!(matches!(managing.request("end").await, WorkReply::Refused { .. }));
+    managing.run.stop().await;
+}
+
+/// A prover that cannot make the proof of a range ends it: neither rests, and no batch is set back.
+#[actix::test]
+async fn a_range_that_nobody_joins_is_given_up() {
+    let bed = Bed::new().await;
+    let mut managing = start(&bed, "manager-no-join").await;
+    managing.proven(&bed, 2).await;
+    let range = managing.join(1, 2).await;
+    let work = managing.work("a").await;
+    assert!(managing.failed("a", work.lease, "whose proofs are these").await);
+    let told = next(&mut managing.given_up).await;
+    assert_eq!(told, JoinGivenUp { range, reason: "whose proofs are these".into() });
+    assert!(managing.failed("a", work.lease, "whose proofs are these").await, "told again");
+    assert!(managing.given_up.try_recv().is_err());
+    assert_eq!(bed.store().setbacks(9).await.unwrap(), []);
+    assert_eq!(managing.request("b").await, idle());
+    bed.batch().await;
+    assert_eq!(managing.work("a").await.task, ProofTask::Batch { number: 3 }, "it does not rest");
+    managing.run.stop().await;
+}
+
+/// Only what is wanted and can be made is given out: not what is verified, lacks a proof, is longer than allowed, or is of a kind
+/// that nobody joins. While a range is out, its last batch can still be proven by itself.
+#[actix::test]
+async fn ranges_that_cannot_be_are_not_given_out() {
+    let bed = Bed::new().await;
+    let managing = start(&bed, "manager-vain-join").await;
+    let batches = managing.proven(&bed, 9).await;
+    for (first, last) in [(1, 9), (3, 3), (4, 3), (9, 10), (0, 2)] {
+        managing.join(first, last).await;
+        assert_eq!(managing.request("a").await, idle(), "{first} to {last}");
+    }
+    managing.join(1, 8).await;
+    assert_eq!(managing.work("a").await.task, ProofTask::Join { first: 1, last: 8 });
+    bed.store().remove_proof(8, ProverType::Exec).await.unwrap();
+    let alone = managing.work("b").await;
+    assert_eq!(alone.task, ProofTask::Batch { number: 8 });
+    assert_eq!(managing.request("c").await, idle());
+    assert_eq!(managing.submit("b", alone.lease, &managing.proof(&batches[7])).await, SubmitReply::Accepted);
+    let leases = bed.store().leases().await.unwrap();
+    assert_eq!(leases.iter().map(|l| (l.first_batch, l.batch_number)).collect::<Vec<_>>(), [(1, 8)]);
+    // Verified one by one meanwhile.
+    let work = managing.work("a").await;
+    bed.store().mark_verified(1, None).await.unwrap();
+    assert_eq!(managing.heartbeat("a", 1, &work).await, LeaseState::Done);
+    assert_eq!(bed.store().leases().await.unwrap(), []);
+    assert_eq!(managing.request("a").await, idle());
+    let late = managing.range_proof(&batches[0], &batches[7]);
+    let reply = managing.submit("a", work.lease, &late).await;
+    assert_eq!(reply, SubmitReply::Rejected(ProofRejection::NotWanted), "which is not held against it");
+    managing.run.stop().await;
+}
+
+/// SEQ-INV-8: whatever message a panic comes at, the proof of the range is there in the end, once.
+#[actix::test]
+async fn a_panic_at_any_message_loses_no_range() {
+    let bed = Bed::new().await;
+    let name = "manager-join-panics";
+    let managing = start(&bed, name).await;
+    let mut batches = managing.proven(&bed, 1).await;
+    for nth in 1..=6 {
+        batches.extend(managing.proven(&bed, 1).await);
+        faults::arm(name, nth);
+        let mut accepted = false;
+        while faults::armed().iter().any(|f| f.component == name) || !accepted {
+            // As the ProofSender does: again and again.
+            drop(managing.run.handle.call(JoinProofs { first: 1, last: nth + 1 }).await);
+            if let WorkReply::Work(work) = managing.request("a").await {
+                let proof = managing.range_proof(&batches[0], batches.last().unwrap());
+                let reply = managing.submit("a", work.lease, &proof).await;
+                assert!(matches!(reply, SubmitReply::Accepted | SubmitReply::Duplicate), "{reply:?}");
+                accepted = true;
+            }
+        }
+        assert_eq!(bed.store().range_proofs_from(1).await.unwrap().len() as u64, nth);
+    }
+    assert_eq!(bed.store().leases().await.unwrap(), []);
     managing.run.stop().await;
 }
 

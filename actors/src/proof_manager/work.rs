@@ -11,10 +11,10 @@ use ensemble_batch::PublicValues;
 use ensemble_contracts::{calls, errors};
 use ensemble_l1::{BlockTag, L1Error};
 use ensemble_messages::{
-    BatchProof, FailureKind, Heartbeat, LeaseId, LeaseState, PackedInput, ProofReady, ProofRejection,
-    ProofTask, ProverType, SessionId, SubmitReply, Work,
+    BatchProof, FailureKind, Heartbeat, JoinProofs, LeaseId, LeaseState, PackedInput, ProofReady,
+    ProofRejection, ProofTask, ProverType, SessionId, SubmitReply, Work,
 };
-use ensemble_prover::protocol::{InputError, InputHead, InputPacker};
+use ensemble_prover::protocol::{InputError, InputHead, InputPacker, pack_proofs};
 use ensemble_store::{BatchRecord, BatchStatus, LeaseRecord, Setback};
 
 use super::{
@@ -37,6 +37,22 @@ struct Tried<'a> {
     number: u64,
     prover_type: ProverType,
     prover: &'a str,
+}
+
+/// What a prover without a proof had its lease for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// The lease is not this prover's, or no longer.
+    Unknown,
+    /// A batch, which rests now.
+    Batch,
+    /// A range of batches.
+    Range(JoinProofs),
+}
+
+fn range_of(lease: &LeaseRecord) -> Option<JoinProofs> {
+    let (first, last) = (lease.first_batch, lease.batch_number);
+    (first < last).then_some(JoinProofs { first, last })
 }
 
 #[derive(Clone, Debug)]
@@ -157,16 +173,22 @@ impl Desk {
         blocking(move || packer.finish(chain.chain_config.as_bytes())).await?.map_err(failed)
     }
 
-    /// Leases a batch to a prover, and says which leases there were. The caller makes sure that only one request runs at
-    /// a time.
+    /// Leases a batch, or the range that is wanted, to a prover, and says which leases there were. The caller makes sure
+    /// that only one request runs at a time.
     pub(super) async fn assign(
         &self,
         prover_type: ProverType,
         prover: &str,
         session: SessionId,
         holders: &Holders,
+        wanted: Option<JoinProofs>,
     ) -> Result<Option<(Work, Vec<LeaseId>)>, ActorError> {
         let store = &self.services.store;
+        if let Some(range) = wanted
+            && let Some(given) = self.assign_range(range, prover_type, prover, session, holders).await?
+        {
+            return Ok(Some(given));
+        }
         if self.is_full() {
             return Ok(None);
         }
@@ -181,7 +203,7 @@ impl Desk {
             let Some(number) = assignment::choose(&open, &leases, prover_type, own, now) else {
                 return Ok(None);
             };
-            let before = leases.iter().find(|l| l.batch_number == number && l.prover_type == prover_type);
+            let before = leases.iter().find(|l| assignment::is_of(l, number) && l.prover_type == prover_type);
             if let Some(expired) = before.filter(|l| l.expires_at <= now) {
                 let silent = Tried { number, prover_type, prover: &expired.prover };
                 self.set_back(Some(expired.id), silent, Failure::Silence, "its lease ran out").await?;
@@ -210,12 +232,72 @@ impl Desk {
             };
             let lease = store.insert_lease(number, prover_type, prover, self.lease_until()).await?;
             tracing::info!(batch = number, %prover_type, prover, bytes = input.bytes, "batch given to a prover");
-            let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
             let task = ProofTask::Batch { number };
             let live = leases.iter().map(|l| l.id).collect();
-            return Ok(Some((Work { lease, task, lease_ms, input }, live)));
+            return Ok(Some((Work { lease, task, lease_ms: self.lease_ms(), input }, live)));
         }
         Ok(None)
+    }
+
+    fn lease_ms(&self) -> u64 {
+        u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether proofs of this kind are taken for that many batches.
+    fn takes_range(&self, prover_type: ProverType, JoinProofs { first, last }: JoinProofs) -> bool {
+        prover_type.joins() && first < last && last - first < self.config.max_range
+    }
+
+    /// Leases a range to a prover, with the proofs of its batches; none when it has its proof, is verified, lacks proofs,
+    /// or is with somebody else.
+    async fn assign_range(
+        &self,
+        range: JoinProofs,
+        prover_type: ProverType,
+        prover: &str,
+        session: SessionId,
+        holders: &Holders,
+    ) -> Result<Option<(Work, Vec<LeaseId>)>, ActorError> {
+        let store = &self.services.store;
+        let JoinProofs { first, last } = range;
+        if !self.takes_range(prover_type, range) || !self.lacks_range(range, prover_type).await? {
+            return Ok(None);
+        }
+        let leases = store.leases().await?;
+        let held = leases.iter().find(|l| range_of(l) == Some(range) && l.prover_type == prover_type);
+        if held.is_some_and(|l| l.expires_at > self.now_ms() && !holders.own(l, prover, session)) {
+            return Ok(None);
+        }
+        let mut proofs = Vec::new();
+        for number in first..=last {
+            let stored = store.proofs_of(number).await?;
+            let Some(stored) = stored.into_iter().find(|p| p.proof.prover_type == prover_type) else {
+                return Ok(None);
+            };
+            proofs.push(stored.proof);
+        }
+        let max = self.config.max_input_bytes;
+        let input = match blocking(move || pack_proofs(&proofs, max)).await? {
+            Ok(input) => Arc::new(input),
+            Err(error) => {
+                tracing::warn!(first, last, %prover_type, %error, "these proofs cannot be sent to a prover");
+                return Ok(None);
+            }
+        };
+        let lease = store.insert_range_lease(first, last, prover_type, prover, self.lease_until()).await?;
+        tracing::info!(first, last, %prover_type, prover, "proofs given to a prover, to make one of them");
+        let task = ProofTask::Join { first, last };
+        let live = leases.iter().map(|l| l.id).collect();
+        Ok(Some((Work { lease, task, lease_ms: self.lease_ms(), input }, live)))
+    }
+
+    /// Whether a range is still to be verified and has no proof of this kind.
+    async fn lacks_range(&self, range: JoinProofs, prover_type: ProverType) -> Result<bool, ActorError> {
+        let store = &self.services.store;
+        let open = store.batch(range.first).await?.is_some_and(|b| b.status != BatchStatus::Verified);
+        let stored = store.range_proofs_from(range.first).await?;
+        let is_it = |p: &BatchProof| p.batch_number == range.last && p.prover_type == prover_type;
+        Ok(open && !stored.iter().any(|p| is_it(&p.proof)))
     }
 
     /// Counts a failure and has the batch rest. False when the lease it belongs to is gone.
@@ -255,20 +337,26 @@ impl Desk {
         Ok(true)
     }
 
-    /// A prover has no proof for its lease. False when the lease is not this prover's, or no longer.
+    /// A prover has no proof for its lease.
     pub(super) async fn failed(
         &self,
         lease: LeaseId,
         prover: &str,
         kind: FailureKind,
         reason: &str,
-    ) -> Result<bool, ActorError> {
-        let leases = self.services.store.leases().await?;
+    ) -> Result<Failed, ActorError> {
+        let store = &self.services.store;
+        let leases = store.leases().await?;
         let Some(held) = leases.iter().find(|l| l.id == lease && l.prover == prover) else {
-            return Ok(false);
+            return Ok(Failed::Unknown);
         };
+        if let Some(range) = range_of(held) {
+            store.remove_lease(lease).await?;
+            return Ok(Failed::Range(range));
+        }
         let tried = Tried { number: held.batch_number, prover_type: held.prover_type, prover };
-        self.set_back(Some(lease), tried, Failure::Told, &format!("{kind}: {reason}")).await
+        let counted = self.set_back(Some(lease), tried, Failure::Told, &format!("{kind}: {reason}")).await?;
+        Ok(if counted { Failed::Batch } else { Failed::Unknown })
     }
 
     /// What the operator has to know of batches that have no proof, if anything.
@@ -276,13 +364,19 @@ impl Desk {
         Ok(self.config.retry.trouble(&self.services.store.setbacks(SETBACKS).await?))
     }
 
-    /// Ends a lease of this prover; a lease of another one stays.
-    pub(super) async fn give_back(&self, lease: LeaseId, prover: &str) -> Result<(), ActorError> {
+    /// Ends a lease of this prover; a lease of another one stays. Gives the range that it was for, if it was for one.
+    pub(super) async fn give_back(
+        &self,
+        lease: LeaseId,
+        prover: &str,
+    ) -> Result<Option<JoinProofs>, ActorError> {
         let store = &self.services.store;
-        if store.leases().await?.iter().any(|l| l.id == lease && l.prover == prover) {
-            store.remove_lease(lease).await?;
-        }
-        Ok(())
+        let leases = store.leases().await?;
+        let Some(held) = leases.iter().find(|l| l.id == lease && l.prover == prover) else {
+            return Ok(None);
+        };
+        store.remove_lease(lease).await?;
+        Ok(range_of(held))
     }
 
     /// Prolongs a lease of this prover, or says what became of it.
@@ -290,10 +384,22 @@ impl Desk {
         let Heartbeat { session: _, prover, lease, task } = message;
         let store = &self.services.store;
         let own = store.leases().await?.iter().any(|l| l.id == *lease && l.prover == prover.name);
+        if let ProofTask::Join { first, last } = *task
+            && !self.lacks_range(JoinProofs { first, last }, prover.prover_type).await?
+        {
+            // Verified one by one, so its lease is still there.
+            if own {
+                store.remove_lease(*lease).await?;
+            }
+            return Ok(LeaseState::Done);
+        }
         if own && store.extend_lease(*lease, self.lease_until()).await? {
             return Ok(LeaseState::Alive);
         }
-        let ProofTask::Batch { number } = *task;
+        let number = match *task {
+            ProofTask::Batch { number } => number,
+            ProofTask::Join { .. } => return Ok(LeaseState::Lost),
+        };
         let open = match store.batch(number).await? {
             Some(batch) => batch.status != BatchStatus::Verified,
             None => false,
@@ -319,7 +425,24 @@ impl Desk {
         }
     }
 
-    /// Checks a proof and keeps it. An `Err` means that it could not be looked at now.
+    /// The first batch of the range that a proof says it is for, by where its public values begin; none when that is no
+    /// range.
+    async fn first_of(&self, proof: &BatchProof) -> Result<Option<BatchRecord>, ActorError> {
+        let store = &self.services.store;
+        let from = proof.public_values.from;
+        let parent = match store.batch_by_hash(from).await? {
+            Some(parent) => parent.header.number,
+            None if self.services.chain.genesis_header.hash() == from => 0,
+            None => return Ok(None),
+        };
+        let range = JoinProofs { first: parent + 1, last: proof.batch_number };
+        if !self.takes_range(proof.prover_type, range) {
+            return Ok(None);
+        }
+        Ok(store.batch(range.first).await?)
+    }
+
+    /// Checks a proof, of a batch or of a range of batches, and keeps it. An `Err` means that it could not be looked at now.
     pub(super) async fn accept(&self, proof: &BatchProof, prover: &str) -> Result<SubmitReply, ActorError> {
         let store = &self.services.store;
         let rejected = |why| Ok(SubmitReply::Rejected(why));
@@ -329,7 +452,16 @@ impl Desk {
         let Some(batch) = store.batch(proof.batch_number).await? else {
             return rejected(ProofRejection::NotWanted);
         };
-        let expected = self.public_values(&batch).await?;
+        let mut expected = self.public_values(&batch).await?;
+        let first =
+            if proof.public_values.from == expected.from { None } else { self.first_of(proof).await? };
+        if let Some(first) = &first {
+            // Its batches were verified one by one meanwhile; the prover is not to blame.
+            if first.status == BatchStatus::Verified {
+                return rejected(ProofRejection::NotWanted);
+            }
+            expected.from = self.parent_of(first).await?.hash();
+        }
         if proof.public_values != expected {
             return rejected(ProofRejection::WrongPublicValues { expected, got: proof.public_values });
         }
@@ -352,11 +484,15 @@ impl Desk {
         {
             return rejected(ProofRejection::Invalid(why));
         }
-        Ok(if store.insert_proof(proof, prover).await? {
-            SubmitReply::Accepted
-        } else {
-            SubmitReply::Duplicate
-        })
+        let is_new = match first {
+            Some(first) => {
+                let first = first.header.number;
+                tracing::info!(first, last = proof.batch_number, prover, "one proof of these batches");
+                store.insert_range_proof(first, proof, prover).await?
+            }
+            None => store.insert_proof(proof, prover).await?,
+        };
+        Ok(if is_new { SubmitReply::Accepted } else { SubmitReply::Duplicate })
     }
 
     /// The batch, when enough of its proofs are there and it is not verified yet.

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler};
-use ensemble_messages::{BatchCommitted, IntentKind, ProofReady, TxConfirmed, TxFailed};
+use ensemble_messages::{BatchCommitted, IntentKind, JoinGivenUp, ProofReady, TxConfirmed, TxFailed};
 use ensemble_supervision::{Component, Seat, supervised};
 
 use super::{
@@ -76,6 +76,16 @@ impl Handler<ProofReady> for ProofSender {
 
     fn handle(&mut self, _: ProofReady, ctx: &mut Self::Context) {
         self.seat.enter("ProofReady");
+        self.step_now(ctx);
+    }
+}
+
+impl Handler<JoinGivenUp> for ProofSender {
+    type Result = ();
+
+    fn handle(&mut self, message: JoinGivenUp, ctx: &mut Self::Context) {
+        self.seat.enter("JoinGivenUp");
+        self.inbox.borrow_mut().given_up = Some(message.range);
         self.step_now(ctx);
     }
 }

@@ -4,19 +4,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use ensemble_batch::{ProgramKey, PublicValues};
 use ensemble_contracts::calls;
 use ensemble_l1::mock::Method;
 use ensemble_messages::{
-    BatchCommitted, BatchProof, BatchVerified, IntentKind, ProofReady, ProverType, SendReply, SenderRole,
-    TxConfirmed, TxFailed, TxIntent,
+    BatchCommitted, BatchProof, BatchVerified, IntentKind, JoinGivenUp, JoinProofs, ProofReady, ProverType,
+    SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent,
 };
 use ensemble_store::{BatchRecord, BatchStatus};
 use ensemble_supervision::{ExitReason, faults};
 use tokio::sync::mpsc::Receiver;
 
-use super::{ProofSender, ProofSenderConfig, ProofSenderOutlets};
+use super::{ProofSender, ProofSenderConfig, ProofSenderOutlets, ProofVerifier, RangeLimits};
 use crate::testing::{Bed, FakeSender, PROPOSER, Proposer, Running, next, run, tap, unreachable_l1, until};
 use crate::{ProofPolicy, ProofSlot};
 
@@ -25,6 +25,7 @@ struct Verifying {
     asked: Receiver<TxIntent>,
     sender: FakeSender,
     verified: Receiver<BatchVerified>,
+    joins: Receiver<JoinProofs>,
     proposer: Proposer,
 }
 
@@ -33,16 +34,26 @@ async fn start(bed: &Bed, name: &str, proofs: &[ProverType]) -> Verifying {
 }
 
 async fn start_with(bed: &Bed, name: &str, policy: ProofPolicy) -> Verifying {
+    start_ranges(bed, name, policy, RangeLimits::SINGLE).await
+}
+
+/// The contract that checks proofs of `exec`.
+const VERIFIER: Address = Address::repeat_byte(0xee);
+
+async fn start_ranges(bed: &Bed, name: &str, policy: ProofPolicy, ranges: RangeLimits) -> Verifying {
     let (sender, asked) = FakeSender::new();
     let (batch_verified, verified) = tap();
-    let out = Arc::new(ProofSenderOutlets { sender: sender.outlet(), batch_verified });
+    let (join_proofs, joins) = tap();
+    let out = Arc::new(ProofSenderOutlets { sender: sender.outlet(), join_proofs, batch_verified });
     let proposer = Proposer::on(&bed.l1);
-    let config = ProofSenderConfig { policy, poll: Duration::from_secs(3600) };
+    let exec =
+        ProofVerifier { kind: ProverType::Exec, address: VERIFIER, program_key: ProgramKey(B256::ZERO) };
+    let config = ProofSenderConfig { policy, verifiers: vec![exec], ranges, poll: Duration::from_secs(3600) };
     let services = bed.services.clone();
     let run =
         run(name, move |seat| ProofSender::new(seat, config.clone(), services.clone(), Arc::clone(&out)))
             .await;
-    Verifying { run, asked, sender, verified, proposer }
+    Verifying { run, asked, sender, verified, joins, proposer }
 }
 
 impl Verifying {
@@ -89,7 +100,7 @@ fn wanted(batch: &BatchRecord, kinds: &[ProverType], id: &TxIntent) -> TxIntent 
     TxIntent {
         id: id.id.clone(),
         role: SenderRole::Prover,
-        kind: IntentKind::VerifyBatches { last: number },
+        kind: IntentKind::VerifyBatches { first: number, last: number },
         to: PROPOSER,
         data: calls::verify_batches(&batch.header, &proofs),
         blobs: 0,
@@ -273,9 +284,15 @@ async fn a_refusing_sender_is_asked_again() {
     let (sender, mut asked) = FakeSender::new();
     sender.reply(SendReply::Refused { reason: "disk full".into() });
     Proposer::on(&bed.l1);
-    let out = Arc::new(ProofSenderOutlets { sender: sender.outlet(), batch_verified: Default::default() });
+    let out = Arc::new(ProofSenderOutlets {
+        sender: sender.outlet(),
+        join_proofs: Default::default(),
+        batch_verified: Default::default(),
+    });
     let config = ProofSenderConfig {
         policy: ProofPolicy::all_of(&[ProverType::Exec]),
+        verifiers: vec![],
+        ranges: RangeLimits::SINGLE,
         poll: Duration::from_secs(3600),
     };
     let services = bed.services.clone();
@@ -410,6 +427,233 @@ async fn a_batch_without_its_deposits_waits() {
         assert_eq!(verifying.run.status().restarts, 0);
         verifying.run.stop().await;
     }
+}
+
+const TOGETHER: RangeLimits = RangeLimits {
+    max_batches: 8,
+    collect: Duration::ZERO,
+    join_timeout: Duration::from_secs(30),
+    boundary: None,
+};
+
+/// Committed batches, each with a proof of its own.
+async fn proven(bed: &Bed, count: u64) -> Vec<BatchRecord> {
+    let batches = committed(bed, count).await;
+    for batch in &batches {
+        prove(bed, batch.header.number, ProverType::Exec).await;
+    }
+    batches
+}
+
+fn range_proof(last: u64) -> BatchProof {
+    BatchProof {
+        proof: Bytes::from(format!("proof up to {last}").into_bytes()),
+        ..proof(last, ProverType::Exec)
+    }
+}
+
+/// What is asked for when the batches from `first` to this one are verified together.
+fn range_wanted(first: u64, last: &BatchRecord, id: &TxIntent) -> TxIntent {
+    let number = last.header.number;
+    TxIntent {
+        kind: IntentKind::VerifyBatches { first, last: number },
+        data: calls::verify_batches(&last.header, &[range_proof(number).proof]),
+        ..wanted(last, &[], id)
+    }
+}
+
+fn exec_only() -> ProofPolicy {
+    ProofPolicy::all_of(&[ProverType::Exec])
+}
+
+/// SEQ-INV-7: batches that wait together get one proof and one transaction, and each of them learns which it was.
+#[actix::test]
+async fn batches_that_wait_are_verified_together() {
+    let bed = Bed::new().await;
+    let batches = proven(&bed, 3).await;
+    let mut verifying = start_ranges(&bed, "proofs-together", exec_only(), TOGETHER).await;
+    assert_eq!(next(&mut verifying.joins).await, JoinProofs { first: 1, last: 3 });
+    verifying.whole_step(&bed).await;
+    assert_eq!(
+        next(&mut verifying.joins).await,
+        JoinProofs { first: 1, last: 3 },
+        "said again: it is a hint"
+    );
+    assert!(verifying.asked.try_recv().is_err(), "the proof of the range is waited for");
+    assert!(bed.store().insert_range_proof(1, &range_proof(3), "p").await.unwrap());
+    verifying.run.handle.tell(ready(3)).await.unwrap();
+    let intent = next(&mut verifying.asked).await;
+    assert_eq!(intent, range_wanted(1, &batches[2], &intent));
+
+    let transaction = B256::with_last_byte(7);
+    bed.store().put_intent(&intent).await.unwrap();
+    bed.store().confirm_intent(&intent.id, transaction).await.unwrap();
+    verifying.proposer.verify(3);
+    verifying.run.step().await;
+    for number in 1..=3 {
+        let told = next(&mut verifying.verified).await;
+        assert_eq!((told.number, told.transaction), (number, Some(transaction)));
+    }
+    // One batch alone needs no other proof.
+    let batch = proven_next(&bed, 4).await;
+    verifying.run.step().await;
+    let intent = next(&mut verifying.asked).await;
+    assert_eq!(intent, wanted(&batch, &[ProverType::Exec], &intent));
+    verifying.run.stop().await;
+}
+
+async fn proven_next(bed: &Bed, number: u64) -> BatchRecord {
+    let batch = bed.batch().await;
+    assert_eq!(batch.header.number, number);
+    bed.store().mark_committed(number, None).await.unwrap();
+    prove(bed, number, ProverType::Exec).await;
+    batch
+}
+
+/// When nobody makes the proof of the range, its batches go one by one.
+#[actix::test]
+async fn a_range_that_is_not_proven_in_time_goes_one_by_one() {
+    let bed = Bed::new().await;
+    let batches = proven(&bed, 2).await;
+    let mut verifying = start_ranges(&bed, "proofs-late", exec_only(), TOGETHER).await;
+    next(&mut verifying.joins).await;
+    bed.clock.advance(30_000);
+    verifying.run.step().await;
+    for batch in &batches {
+        let intent = next(&mut verifying.asked).await;
+        assert_eq!(intent, wanted(batch, &[ProverType::Exec], &intent));
+        // Too late.
+        bed.store().insert_range_proof(1, &range_proof(2), "p").await.unwrap();
+        verifying.proposer.verify(batch.header.number);
+        verifying.run.step().await;
+        next(&mut verifying.verified).await;
+    }
+    verifying.run.stop().await;
+}
+
+/// When provers say that they make no proof of the range, its batches go one by one at once.
+#[actix::test]
+async fn a_range_that_is_given_up_goes_one_by_one() {
+    let bed = Bed::new().await;
+    let batches = proven(&bed, 2).await;
+    let mut verifying = start_ranges(&bed, "proofs-given-up", exec_only(), TOGETHER).await;
+    let range = next(&mut verifying.joins).await;
+    let of = |range| JoinGivenUp { range, reason: "nobody knows how".into() };
+    verifying.run.handle.tell(of(JoinProofs { last: 7, ..range })).await.unwrap();
+    assert_eq!(next(&mut verifying.joins).await, range, "another range was given up");
+    assert!(verifying.asked.try_recv().is_err());
+    verifying.run.handle.tell(of(range)).await.unwrap();
+    for batch in &batches {
+        let intent = next(&mut verifying.asked).await;
+        assert_eq!(intent, wanted(batch, &[ProverType::Exec], &intent));
+        verifying.proposer.verify(batch.header.number);
+        verifying.run.step().await;
+        next(&mut verifying.verified).await;
+    }
+    verifying.run.stop().await;
+}
+
+/// SEQ-INV-7: a range that L1 does not take is not tried for ever: its proof is removed when the verifier refuses it, and
+/// the batches go one by one.
+#[actix::test]
+async fn a_range_that_l1_refuses_goes_one_by_one() {
+    let bed = Bed::new().await;
+    let batches = proven(&bed, 2).await;
+    bed.store().insert_range_proof(1, &range_proof(2), "liar").await.unwrap();
+    let mut verifying = start_ranges(&bed, "proofs-range-refused", exec_only(), TOGETHER).await;
+    let range = next(&mut verifying.asked).await;
+    assert_eq!(range, range_wanted(1, &batches[1], &range));
+    bed.store().put_intent(&range).await.unwrap();
+    bed.store().fail_intent(&range.id, "InvalidProof()").await.unwrap();
+    verifying.proposer.refuse_proofs(true);
+    verifying.run.step().await;
+    let reason = verifying.run.degraded().await;
+    assert!(reason.contains("InvalidProof()"), "{reason}");
+    for batch in &batches {
+        let intent = next(&mut verifying.asked).await;
+        assert_eq!(intent, wanted(batch, &[ProverType::Exec], &intent));
+        verifying.proposer.verify(batch.header.number);
+        verifying.run.step().await;
+        next(&mut verifying.verified).await;
+    }
+    assert!(bed.store().range_proofs_from(1).await.unwrap().is_empty());
+    assert!(verifying.joins.try_recv().is_err());
+    verifying.run.stop().await;
+}
+
+/// SEQ-INV-7: a proof of a batch that its verifier refuses is removed, so that the batch is proven anew, but not for ever;
+/// and one that it takes stays, whatever else the verification failed of.
+#[actix::test]
+async fn a_proof_that_l1_refuses_is_made_anew() {
+    let bed = Bed::new().await;
+    proven(&bed, 1).await;
+    let mut verifying = start(&bed, "proofs-bad", &[ProverType::Exec]).await;
+    let missing = || async { bed.store().batches_without_proof(ProverType::Exec, 0, 9).await.unwrap() };
+    for round in 0..6 {
+        let intent = next(&mut verifying.asked).await;
+        bed.store().put_intent(&intent).await.unwrap();
+        verifying.proposer.refuse_proofs(round > 0);
+        let told =
+            TxFailed { id: intent.id.clone(), kind: intent.kind, transaction: None, reason: "no".into() };
+        bed.store().fail_intent(&intent.id, "no").await.unwrap();
+        verifying.run.handle.tell(told).await.unwrap();
+        verifying.run.degraded().await;
+        let removed = !missing().await.is_empty();
+        assert_eq!(removed, (1..=3).contains(&round), "round {round}");
+        if removed {
+            prove(&bed, 1, ProverType::Exec).await;
+            verifying.run.step().await;
+        }
+        verifying.run.recovered().await;
+    }
+    verifying.run.stop().await;
+}
+
+/// SEQ-INV-5: after a restart the verification that is under way is looked after, and no other one with a batch of its
+/// range is asked for, though a longer range has a proof by now.
+#[actix::test]
+async fn no_other_range_while_one_is_under_way() {
+    let bed = Bed::new().await;
+    let batches = proven(&bed, 4).await;
+    bed.store().insert_range_proof(1, &range_proof(2), "p").await.unwrap();
+    let mut verifying = start_ranges(&bed, "proofs-one-range", exec_only(), TOGETHER).await;
+    let range = next(&mut verifying.asked).await;
+    assert_eq!(range, range_wanted(1, &batches[1], &range));
+    bed.store().put_intent(&range).await.unwrap();
+    bed.store().insert_range_proof(1, &range_proof(4), "p").await.unwrap();
+    verifying.run.restart().await;
+    assert_eq!(next(&mut verifying.asked).await, range);
+    verifying.whole_step(&bed).await;
+    assert!(verifying.asked.try_recv().is_err());
+    verifying.proposer.verify(2);
+    verifying.run.step().await;
+    assert_eq!(next(&mut verifying.joins).await, JoinProofs { first: 3, last: 4 });
+
+    // A verification of a later batch, from before a reorg: nothing that is asked for has that batch, too.
+    let later = TxIntent {
+        kind: IntentKind::VerifyBatches { first: 4, last: 4 },
+        ..wanted(&batches[3], &[], &range)
+    };
+    let id = format!("verify-4-{}", alloy_primitives::hex::encode(&batches[3].header.hash()[..8]));
+    let later = TxIntent { id: ensemble_messages::IntentId(id), ..later };
+    bed.store().put_intent(&later).await.unwrap();
+    bed.store().insert_range_proof(3, &range_proof(4), "p").await.unwrap();
+    verifying.run.step().await;
+    let intent = next(&mut verifying.asked).await;
+    assert_eq!(intent, wanted(&batches[2], &[ProverType::Exec], &intent));
+    verifying.run.stop().await;
+}
+
+/// In dev mode a range needs no proof.
+#[actix::test]
+async fn dev_mode_verifies_what_is_there() {
+    let bed = Bed::new().await;
+    let batches = committed(&bed, 3).await;
+    let mut verifying = start_ranges(&bed, "proofs-dev-range", ProofPolicy::default(), TOGETHER).await;
+    let intent = next(&mut verifying.asked).await;
+    let kind = IntentKind::VerifyBatches { first: 1, last: 3 };
+    assert_eq!(intent, TxIntent { kind, ..wanted(&batches[2], &[], &intent) });
+    verifying.run.stop().await;
 }
 
 /// In dev mode batches are verified without proofs.

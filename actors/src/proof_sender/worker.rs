@@ -1,18 +1,22 @@
 //! The work of the ProofSender.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use alloy_primitives::{Bytes, hex};
 use async_trait::async_trait;
-use ensemble_contracts::{calls, returns};
+use ensemble_contracts::{calls, errors, returns};
 use ensemble_l1::{BlockTag, L1Error};
 use ensemble_messages::{
-    BatchVerified, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
+    BatchVerified, IntentId, IntentKind, JoinProofs, ProverType, Send, SendReply, SenderRole, TxFailed,
+    TxIntent,
 };
-use ensemble_store::{BatchRecord, BatchStatus, IntentState};
+use ensemble_store::{BatchRecord, BatchStatus, IntentRecord, IntentState, StoredProof};
 use ensemble_supervision::Outlet;
 
-use super::ProofSenderConfig;
+use super::{
+    ProofSenderConfig,
+    ranges::{Plan, Proven, Ranges},
+};
 use crate::{
     ActorError, Services,
     fanout::Fanout,
@@ -25,6 +29,8 @@ use crate::{
 pub struct ProofSenderOutlets {
     /// L1Sender.
     pub sender: Outlet<Send>,
+    /// ProofManager: proofs of a range are wanted.
+    pub join_proofs: Fanout<JoinProofs>,
     /// A batch is verified on L1.
     pub batch_verified: Fanout<BatchVerified>,
 }
@@ -33,6 +39,8 @@ pub struct ProofSenderOutlets {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     pub(super) failed: Option<TxFailed>,
+    /// Nobody makes the proof of this range.
+    pub(super) given_up: Option<JoinProofs>,
 }
 
 #[derive(Debug)]
@@ -41,10 +49,16 @@ pub(crate) struct ProofSenderWorker {
     services: Services,
     out: Arc<ProofSenderOutlets>,
     inbox: Rc<RefCell<Inbox>>,
-    /// Batch that L1Sender was asked for by this instance.
-    asked: u64,
+    /// What L1Sender was last asked for by this instance, and the last batch of it.
+    asked: Option<(IntentId, u64)>,
+    ranges: Ranges,
+    /// Proofs that were removed because L1 refuses them: the first batch not verified then, and how many.
+    refused: (u64, u32),
     missing: Missing,
 }
+
+/// So many proofs of a batch are made anew when L1 refuses them: provers and contract do not fit together then.
+const MAX_REFUSED: u32 = 3;
 
 fn intent_id(batch: &BatchRecord) -> IntentId {
     let hash = batch.header.hash();
@@ -58,7 +72,16 @@ impl ProofSenderWorker {
         out: Arc<ProofSenderOutlets>,
         inbox: Rc<RefCell<Inbox>>,
     ) -> Self {
-        Self { config, services, out, inbox, asked: 0, missing: Missing::default() }
+        Self {
+            config,
+            services,
+            out,
+            inbox,
+            asked: None,
+            ranges: Ranges::default(),
+            refused: (0, 0),
+            missing: Missing::default(),
+        }
     }
 
     /// Notes what L1 has verified since the last look.
@@ -73,9 +96,9 @@ impl ProofSenderWorker {
                     store: (number - 1).to_string(),
                 });
             };
-            let transaction = match store.intent(&intent_id(&batch)).await?.map(|r| r.state) {
+            let transaction = match self.confirmed(number).await?.map(|r| r.state) {
                 Some(IntentState::Confirmed { transaction }) => Some(transaction),
-                _ => None,
+                Some(IntentState::Pending | IntentState::Failed { .. }) | None => None,
             };
             if store.mark_verified(number, transaction).await? {
                 self.out.batch_verified.send(&BatchVerified {
@@ -112,22 +135,110 @@ impl ProofSenderWorker {
         let batches = store.unverify_above(last).await?;
         tracing::warn!(last_verified = last, batches, "L1 dropped verifications; they are sent again");
         for number in last + 1..=known.max(last + 1) {
-            if let Some(id) = self.confirmed(number).await? {
-                store.fail_intent(&id, "L1 no longer has it").await?;
+            if let Some(record) = self.confirmed(number).await? {
+                store.fail_intent(&record.intent.id, "L1 no longer has it").await?;
             }
         }
-        self.asked = last;
+        self.asked = None;
         self.missing.none();
         Ok(false)
     }
 
-    /// The name of a batch's verification, when L1Sender has confirmed it.
-    async fn confirmed(&self, number: u64) -> Result<Option<IntentId>, ActorError> {
-        let store = &self.services.store;
-        let Some(batch) = store.batch(number).await? else { return Ok(None) };
-        let id = intent_id(&batch);
-        let state = store.intent(&id).await?.map(|r| r.state);
-        Ok(matches!(state, Some(IntentState::Confirmed { .. })).then_some(id))
+    /// A batch's verification, by itself or with others, when L1Sender has confirmed it.
+    async fn confirmed(&self, number: u64) -> Result<Option<IntentRecord>, ActorError> {
+        for record in self.services.store.confirmed_verifications(number).await? {
+            if self.is_current(&record.intent).await? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it verifies the batches of the store, not others that had their numbers before a revert on L1.
+    async fn is_current(&self, intent: &TxIntent) -> Result<bool, ActorError> {
+        let IntentKind::VerifyBatches { last, .. } = intent.kind else { return Ok(false) };
+        let batch = self.services.store.batch(last).await?;
+        Ok(batch.is_some_and(|batch| intent_id(&batch) == intent.id))
+    }
+
+    /// Verifications of batches after `verified` that L1Sender looks after, the first batches first: no other one is
+    /// asked for meanwhile that has a batch of theirs (SEQ-INV-5).
+    async fn under_way(&self, verified: u64) -> Result<Vec<(u64, TxIntent)>, ActorError> {
+        let mut found = Vec::new();
+        for intent in self.services.store.pending_intents(SenderRole::Prover).await? {
+            if let IntentKind::VerifyBatches { first, last } = intent.kind
+                && last > verified
+                && self.is_current(&intent).await?
+            {
+                found.push((first, intent));
+            }
+        }
+        found.sort_by_key(|(first, _)| *first);
+        Ok(found)
+    }
+
+    /// L1 did not take a verification. Batches of a range go one by one from now on, and proofs that their verifier
+    /// refuses are removed, so that others are made.
+    async fn not_taken(&mut self, id: IntentId, kind: IntentKind, reason: String) -> ActorError {
+        self.asked = None;
+        if let IntentKind::VerifyBatches { first, last } = kind {
+            if last > first {
+                tracing::warn!(
+                    first,
+                    last,
+                    reason,
+                    "L1 does not take these batches together: one by one now"
+                );
+                self.ranges.one_by_one(last);
+            }
+            if let Err(error) = self.remove_refused(first, last).await {
+                return error;
+            }
+        }
+        ActorError::Transaction { id: id.to_string(), reason }
+    }
+
+    async fn remove_refused(&mut self, first: u64, last: u64) -> Result<(), ActorError> {
+        let Services { store, l1, .. } = &self.services;
+        let proofs = if first == last {
+            store.proofs_of(first).await?
+        } else {
+            store
+                .range_proofs_from(first)
+                .await?
+                .into_iter()
+                .filter(|p| p.proof.batch_number == last)
+                .collect()
+        };
+        for StoredProof { proof, prover } in proofs {
+            let kind = proof.prover_type;
+            let Some(verifier) = self.config.verifiers.iter().find(|v| v.kind == kind) else { continue };
+            let values = proof.public_values.abi_encode();
+            let data = calls::verify_proof(verifier.program_key.0, &values, &proof.proof);
+            let why = match l1.call(verifier.address, data, BlockTag::Latest).await {
+                Ok(_) => continue,
+                Err(L1Error::ExecutionReverted { data, .. }) => errors::describe_revert(&data),
+                Err(error) => return Err(error.into()),
+            };
+            if self.refused.0 != first {
+                self.refused = (first, 0);
+            }
+            if self.refused.1 >= MAX_REFUSED {
+                tracing::error!(
+                    first, last, %kind, why, verifier = %verifier.address,
+                    "L1 refuses one proof after the other: compare the provers' program and keys with the contract's"
+                );
+                continue;
+            }
+            self.refused.1 += 1;
+            tracing::error!(first, last, %kind, prover, why, "L1 refuses this proof: removed, to be made anew");
+            if first == last {
+                store.remove_proof(first, kind).await?;
+            } else {
+                store.remove_range_proof(first, last, kind).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether L1 has the deposits of a batch as the batch has them: else its verification would revert.
@@ -147,17 +258,67 @@ impl ProofSenderWorker {
         Err(ActorError::DepositsNotOnL1 { batch: header.number, deposit: header.deposits_index })
     }
 
-    /// The proofs of a batch in the order of the contract, empty where one is not given; none while they are not enough.
-    async fn proofs(&self, number: u64) -> Result<Option<Vec<Bytes>>, ActorError> {
-        let stored = self.services.store.proofs_of(number).await?;
-        let policy = &self.config.policy;
-        if !policy.is_enough(&stored.iter().map(|p| p.proof.prover_type).collect::<Vec<_>>()) {
-            return Ok(None);
+    /// Whether proofs of the same batches are enough.
+    fn is_enough(&self, proofs: &[StoredProof]) -> bool {
+        let kinds: Vec<ProverType> = proofs.iter().map(|p| p.proof.prover_type).collect();
+        self.config.policy.is_enough(&kinds)
+    }
+
+    /// Proofs in the order of the contract, empty where one is not given.
+    fn in_order(&self, proofs: &[StoredProof]) -> Vec<Bytes> {
+        let of = |kind| proofs.iter().find(|p| p.proof.prover_type == kind).map(|p| p.proof.proof.clone());
+        let slots = self.config.policy.slots.iter();
+        slots.map(|slot| slot.and_then(|slot| of(slot.kind)).unwrap_or_default()).collect()
+    }
+
+    /// From `first` on without a gap and before `end`, the last batch that is committed and has its proofs; none when
+    /// the first has not.
+    async fn last_proven(&self, first: u64, end: u64) -> Result<Option<u64>, ActorError> {
+        let store = &self.services.store;
+        let committed = store.batches_at(BatchStatus::Committed).await?;
+        let mut last = None;
+        for number in first..first.saturating_add(self.config.ranges.max_batches.max(1)).min(end) {
+            if committed.binary_search(&number).is_err() || !self.is_enough(&store.proofs_of(number).await?) {
+                break;
+            }
+            last = Some(number);
         }
-        let of = |kind| stored.iter().find(|p| p.proof.prover_type == kind).map(|p| p.proof.proof.clone());
-        Ok(Some(
-            policy.slots.iter().map(|slot| slot.and_then(|slot| of(slot.kind)).unwrap_or_default()).collect(),
-        ))
+        Ok(last)
+    }
+
+    /// Proofs of ranges that begin with `first` and are enough, by their last batch. Where the contract wants none, none
+    /// are enough for all that is there.
+    async fn joined(&self, first: u64, proven: u64) -> Result<BTreeMap<u64, Vec<StoredProof>>, ActorError> {
+        if self.config.ranges.max_batches <= 1 {
+            return Ok(BTreeMap::new());
+        }
+        if self.is_enough(&[]) {
+            return Ok(BTreeMap::from([(proven, Vec::new())]));
+        }
+        let mut joined = BTreeMap::<u64, Vec<StoredProof>>::new();
+        for stored in self.services.store.range_proofs_from(first).await? {
+            joined.entry(stored.proof.batch_number).or_default().push(stored);
+        }
+        joined.retain(|_, proofs| self.is_enough(proofs));
+        Ok(joined)
+    }
+
+    async fn ask(&mut self, intent: TxIntent) -> Result<(), ActorError> {
+        let IntentKind::VerifyBatches { last, .. } = intent.kind else { return Ok(()) };
+        let id = intent.id.clone();
+        let reply = self
+            .out
+            .sender
+            .call_timeout(Send { intent }, Duration::from_secs(30))
+            .await
+            .map_err(|e| ActorError::Peer { component: "l1_sender", reason: e.to_string() })?;
+        match reply {
+            SendReply::Accepted | SendReply::AlreadyConfirmed { .. } => {
+                self.asked = Some((id, last));
+                Ok(())
+            }
+            SendReply::Refused { reason } => Err(ActorError::Peer { component: "l1_sender", reason }),
+        }
     }
 }
 
@@ -173,47 +334,70 @@ impl Worker for ProofSenderWorker {
         if self.is_missing(last).await? {
             return Ok(idle);
         }
-        let Services { store, chain, .. } = &self.services;
         let failed = self.inbox.borrow_mut().failed.take();
         if let Some(failed) = failed {
-            self.asked = 0;
-            return Err(ActorError::Transaction { id: failed.id.to_string(), reason: failed.reason });
+            return Err(self.not_taken(failed.id, failed.kind, failed.reason).await);
         }
-        let number = last + 1;
-        let Some(batch) = store.batch(number).await? else { return Ok(idle) };
-        if self.asked >= number {
+        let given_up = self.inbox.borrow_mut().given_up.take();
+        if let Some(JoinProofs { first, last }) = given_up {
+            self.ranges.given_up(first, last);
+        }
+        let store = self.services.store.clone();
+        if let Some((id, asked)) = self.asked.clone()
+            && asked > last
+        {
             // The message that it failed may have been lost.
-            if let Some(IntentState::Failed { reason }) =
-                store.intent(&intent_id(&batch)).await?.map(|r| r.state)
-            {
-                self.asked = 0;
-                return Err(ActorError::Transaction { id: intent_id(&batch).to_string(), reason });
+            return match store.intent(&id).await? {
+                Some(IntentRecord { intent, state: IntentState::Failed { reason } }) => {
+                    Err(self.not_taken(id, intent.kind, reason).await)
+                }
+                Some(_) | None => Ok(idle),
+            };
+        }
+        let first = last + 1;
+        let mut end = u64::MAX;
+        if let Some((begin, intent)) = self.under_way(last).await?.into_iter().next() {
+            if begin <= first {
+                self.ask(intent).await?;
+                return Ok(idle);
             }
-            return Ok(idle);
+            end = begin;
         }
-        if batch.status != BatchStatus::Committed {
-            return Ok(idle);
+        let Some(proven) = self.last_proven(first, end).await? else { return Ok(idle) };
+        let joined = self.joined(first, proven).await?;
+        let ends: Vec<u64> = joined.keys().copied().collect();
+        let proven = Proven { first, last: proven, joined: &ends };
+        let now = self.services.clock.steady_ms();
+        let last = match self.ranges.plan(&self.config.ranges, &proven, now) {
+            Plan::Verify { last } => last,
+            Plan::Join { last } => {
+                self.out.join_proofs.send(&JoinProofs { first, last });
+                return Ok(idle);
+            }
+            Plan::Collect => return Ok(idle),
+        };
+        let Some(batch) = store.batch(last).await? else { return Ok(idle) };
+        if let Err(error) = self.check_deposits(&batch).await {
+            if last == first || !matches!(error, ActorError::DepositsNotOnL1 { .. }) {
+                return Err(error);
+            }
+            // Those before it may have theirs.
+            self.ranges.singly_to(last);
+            return Ok(Next::Now);
         }
-        let Some(proofs) = self.proofs(number).await? else { return Ok(idle) };
-        self.check_deposits(&batch).await?;
-        let intent = TxIntent {
+        let proofs = match joined.get(&last) {
+            Some(proofs) if last > first => self.in_order(proofs),
+            Some(_) | None => self.in_order(&store.proofs_of(last).await?),
+        };
+        self.ask(TxIntent {
             id: intent_id(&batch),
             role: SenderRole::Prover,
-            kind: IntentKind::VerifyBatches { last: number },
-            to: chain.proposer,
+            kind: IntentKind::VerifyBatches { first, last },
+            to: self.services.chain.proposer,
             data: calls::verify_batches(&batch.header, &proofs),
             blobs: 0,
-        };
-        let reply = self
-            .out
-            .sender
-            .call_timeout(Send { intent }, Duration::from_secs(30))
-            .await
-            .map_err(|e| ActorError::Peer { component: "l1_sender", reason: e.to_string() })?;
-        match reply {
-            SendReply::Accepted | SendReply::AlreadyConfirmed { .. } => self.asked = number,
-            SendReply::Refused { reason } => return Err(ActorError::Peer { component: "l1_sender", reason }),
-        }
+        })
+        .await?;
         Ok(idle)
     }
 }

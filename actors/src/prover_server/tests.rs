@@ -111,6 +111,7 @@ async fn serve_with(
         idle_retry: Duration::from_millis(20),
         max_bad_proofs: 2,
         quarantine: LIMIT,
+        max_range: 1,
         retry: crate::RetryPolicy { first_wait: Duration::from_millis(20), ..crate::RetryPolicy::default() },
         max_inputs_bytes: 1_000_000,
         max_input_bytes: 1_000_000,
@@ -118,7 +119,7 @@ async fn serve_with(
     change(&mut manager_config);
     let manager_config = Arc::new(manager_config);
     let (proof_ready, ready) = tap();
-    let out = Arc::new(ProofManagerOutlets { proof_ready });
+    let out = Arc::new(ProofManagerOutlets { proof_ready, ..ProofManagerOutlets::default() });
     let services = bed.services.clone();
     let manager = ChildSpec::new(PROOF_MANAGER, move |seat| {
         ProofManager::new(seat, Arc::clone(&manager_config), services.clone(), Arc::clone(&out))

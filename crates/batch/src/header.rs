@@ -95,6 +95,15 @@ pub struct PublicValues {
 }
 
 impl PublicValues {
+    /// What proofs of consecutive ranges prove together: each must begin where the one before ends. None when one does
+    /// not, or there is none.
+    #[must_use]
+    pub fn join(parts: &[Self]) -> Option<Self> {
+        let (first, last) = (parts.first()?, parts.last()?);
+        let follows = parts.windows(2).all(|pair| pair[0].to == pair[1].from);
+        follows.then_some(Self { from: first.from, to: last.to })
+    }
+
     /// `abi.encode(bytes32 from, bytes32 to)`.
     #[must_use]
     pub fn abi_encode(&self) -> [u8; 64] {

@@ -8,7 +8,7 @@ use std::sync::{
 use alloy_primitives::Bytes;
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ensemble_error::{Classify, Severity};
-use ensemble_messages::{FailureKind, ProverType};
+use ensemble_messages::{BatchProof, FailureKind, ProverType};
 
 /// Makes proofs of one kind. Called on a thread of its own, so it may block for as long as a proof takes.
 pub trait ProverBackend: Send + Sync {
@@ -21,6 +21,16 @@ pub trait ProverBackend: Send + Sync {
     /// [`BackendError`] when the input cannot be proven, the backend is out of order, or it was cancelled. A panic is
     /// caught by the client and treated as [`BackendError::Failed`].
     fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError>;
+
+    /// Makes one proof of several, over consecutive batches in their order. Backends need not be able to.
+    ///
+    /// # Errors
+    /// [`BackendError::Refused`] when they do not belong together, one of them is not believed, or this backend makes
+    /// no such proofs.
+    fn join(&self, proofs: &[BatchProof]) -> Result<BackendProof, BackendError> {
+        let why = format!("this {} backend makes no proof of {} proofs", self.prover_type(), proofs.len());
+        Err(BackendError::Refused(why))
+    }
 }
 
 /// Says that nobody wants a proof any more, as another prover was faster or the client stops. A backend looks at it now
@@ -39,6 +49,29 @@ impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// What proofs of consecutive batches prove together, and of which program they are.
+///
+/// # Errors
+/// [`BackendError::Refused`] when they are not all of this kind, of one program, and each begins where the one before
+/// it ends.
+pub fn join_values(
+    kind: ProverType,
+    proofs: &[BatchProof],
+) -> Result<(ProgramKey, PublicValues), BackendError> {
+    let refused = |why: &str| BackendError::Refused(format!("the proofs do not belong together: {why}"));
+    let program_key = proofs.first().ok_or_else(|| refused("there are none"))?.program_key;
+    if proofs.iter().any(|proof| proof.prover_type != kind) {
+        return Err(refused("they are of another kind"));
+    }
+    if proofs.iter().any(|proof| proof.program_key != program_key) {
+        return Err(refused("they are of several programs"));
+    }
+    let values: Vec<PublicValues> = proofs.iter().map(|proof| proof.public_values).collect();
+    let joined =
+        PublicValues::join(&values).ok_or_else(|| refused("one does not begin where another ends"))?;
+    Ok((program_key, joined))
 }
 
 /// What a backend made.

@@ -21,7 +21,7 @@ pub mod protocol;
 pub mod tls;
 
 pub use attestation::{AttestationDomain, AttestationError, AttestationKey};
-pub use backend::{BackendError, BackendProof, Cancel, ProverBackend};
+pub use backend::{BackendError, BackendProof, Cancel, ProverBackend, join_values};
 pub use client::{ClientEvent, ClientReport, ProverClient, ProverClientConfig, ProverError};
 #[cfg(feature = "command")]
 pub use command::{CommandBackend, CommandConfig};

@@ -14,11 +14,11 @@ use ensemble_messages::{
     BatchProof, FailureKind, LeaseId, LeaseState, PackedInput, ProofRejection, ProofTask, ProverType,
     SubmitReply, Work,
 };
-use ensemble_prover::protocol::{CHUNK_BYTES, InputHead, InputPacker, JobOffer};
+use ensemble_prover::protocol::{CHUNK_BYTES, InputHead, InputPacker, JobOffer, pack_proofs};
 use ensemble_prover::{
     BackendError, BackendProof, Cancel, ClientEvent, ClientMessage, ClientReport, FrameLimits,
     PROTOCOL_VERSION, ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode, ServerCodec,
-    ServerMessage,
+    ServerMessage, join_values,
 };
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -469,6 +469,72 @@ async fn goes_on_after_a_rejected_proof() {
     assert_eq!((stopped.0.rejected, stopped.0.accepted), (1, 1));
 }
 
+/// Makes one proof of several; proves nothing.
+struct Joiner;
+
+impl ProverBackend for Joiner {
+    fn prover_type(&self) -> ProverType {
+        ProverType::Exec
+    }
+
+    fn prove(&self, _: &BatchInput, _: &Cancel) -> Result<BackendProof, BackendError> {
+        Err(BackendError::Failed("it only joins".to_owned()))
+    }
+
+    fn join(&self, proofs: &[BatchProof]) -> Result<BackendProof, BackendError> {
+        let (program_key, public_values) = join_values(ProverType::Exec, proofs)?;
+        let proof = Bytes::from(format!("{} proofs", proofs.len()).into_bytes());
+        Ok(BackendProof { public_values, program_key, proof })
+    }
+}
+
+/// The proofs of a range are fetched like any input and one proof of them is handed in; proofs that are not those of
+/// the range, or that the backend does not join, end the lease.
+#[tokio::test]
+async fn makes_one_proof_of_several() {
+    let word = B256::repeat_byte;
+    let of = |number: u8| BatchProof {
+        batch_number: number.into(),
+        public_values: PublicValues { from: word(number - 1), to: word(number) },
+        ..proof(7)
+    };
+    let joining = |first: u64, last: u64, proofs: &[BatchProof]| {
+        let input = Arc::new(pack_proofs(proofs, 1 << 20).unwrap());
+        Work { lease: LeaseId(100 + last), task: ProofTask::Join { first, last }, lease_ms: 60_000, input }
+    };
+    let server = Server::start().await;
+    let client = server.client_of(|_| {}, Box::new(Joiner));
+    let mut session = server.session(5_000).await;
+    assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
+    session.give(&joining(3, 5, &[of(3), of(4), of(5)])).await;
+    let expected = BatchProof {
+        public_values: PublicValues { from: word(2), to: word(5) },
+        proof: Bytes::from_static(b"3 proofs"),
+        ..of(5)
+    };
+    assert_eq!(session.word().await, Some(ClientMessage::Submit { lease: LeaseId(105), proof: expected }));
+    session.answer(5, SubmitReply::Accepted).await;
+    for (proofs, kind, why) in [
+        (vec![of(3), of(5)], FailureKind::Failed, "batches 3 to 5"),
+        (vec![of(4), of(3), of(5)], FailureKind::Failed, "batches 3 to 5"),
+        (vec![of(3), BatchProof { batch_number: 4, ..of(9) }, of(5)], FailureKind::Refused, "does not begin"),
+    ] {
+        assert_eq!(session.next().await, Some(ClientMessage::RequestWork));
+        session.give(&joining(3, 5, &proofs)).await;
+        match session.word().await {
+            Some(ClientMessage::Failed { lease: LeaseId(105), kind: told, reason }) => {
+                assert!(told == kind && reason.contains(why), "{told}: {reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        session.send(ServerMessage::FailedAck { taken: true }).await;
+    }
+    let (stopped, ()) = tokio::join!(client.stopped(), session.expect_goodbye());
+    let (report, events) = stopped;
+    assert_eq!((report.received, report.proved, report.accepted, report.failed), (4, 1, 1, 3), "{report:?}");
+    assert!(events.iter().any(|e| matches!(e, ClientEvent::Joined { first: 3, last: 5, .. })), "{events:?}");
+}
+
 #[tokio::test]
 async fn a_server_of_another_version_is_final() {
     let server = Server::start().await;
@@ -476,17 +542,17 @@ async fn a_server_of_another_version_is_final() {
     let mut stream = server.raw().await;
     let mut header = [0u8; 10];
     stream.read_exact(&mut header).await.unwrap();
-    assert_eq!(header[4..], *b"ENSB\x00\x02");
-    // Refused as version 3 writes it, with something behind the reason that version 2 does not know
-    let reason = b"this is version 3";
+    assert_eq!(header[4..], *b"ENSB\x00\x03");
+    // Refused as version 4 writes it, with something behind the reason that version 3 does not know
+    let reason = b"this is version 4";
     let mut frame = vec![0, 0, 0, 10 + reason.len() as u8 + 3];
-    frame.extend_from_slice(b"ENSB\x00\x03\x01\x01\x00");
+    frame.extend_from_slice(b"ENSB\x00\x04\x01\x01\x00");
     frame.push(reason.len() as u8);
     frame.extend_from_slice(reason);
     frame.extend_from_slice(&[1, 2, 3]);
     stream.write_all(&frame).await.unwrap();
     let error = client.failed().await;
-    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 3".to_owned() });
+    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 4".to_owned() });
 }
 
 #[tokio::test]

@@ -184,6 +184,18 @@ impl Store {
         row.as_ref().map(record).transpose()
     }
 
+    /// The batch whose header has this hash.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn batch_by_hash(&self, header: B256) -> Result<Option<BatchRecord>, StoreError> {
+        let row = sqlx::query("SELECT * FROM batches WHERE header_hash = ?")
+            .bind(hex(&header))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(record).transpose()
+    }
+
     /// Numbers of the batches with this status, ascending.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Transactions that are wanted on L1 and what was signed for them.
 
 use alloy_primitives::{B256, Bytes};
-use ensemble_messages::{IntentId, SenderRole, TxIntent};
+use ensemble_messages::{IntentId, IntentKind, SenderRole, TxIntent};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
@@ -135,6 +135,10 @@ impl Store {
     /// When the file cannot be written.
     pub async fn put_intent(&self, intent: &TxIntent) -> Result<IntentState, StoreError> {
         hit("store.put_intent.before")?;
+        let (first, last) = match intent.kind {
+            IntentKind::VerifyBatches { first, last } => (Some(int(first)?), Some(int(last)?)),
+            IntentKind::CommitBatch { .. } | IntentKind::UseUpNonce => (None, None),
+        };
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let row = sqlx::query("SELECT * FROM intents WHERE id = ?")
             .bind(&intent.id.0)
@@ -143,9 +147,12 @@ impl Store {
         let state = match row.as_ref().map(record).transpose()? {
             Some(IntentRecord { state: IntentState::Failed { .. }, .. }) => {
                 sqlx::query(
-                    "UPDATE intents SET state = 'pending', reason = NULL, intent = ?, try = try + 1 WHERE id = ?",
+                    "UPDATE intents SET state = 'pending', reason = NULL, intent = ?, first_batch = ?, last_batch = ?, \
+                     try = try + 1 WHERE id = ?",
                 )
                 .bind(to_json(intent)?)
+                .bind(first)
+                .bind(last)
                 .bind(&intent.id.0)
                 .execute(&mut *tx)
                 .await?;
@@ -154,12 +161,14 @@ impl Store {
             Some(found) => found.state,
             None => {
                 sqlx::query(
-                    "INSERT INTO intents (id, role, intent, state, seq) \
-                     VALUES (?, ?, ?, 'pending', (SELECT COALESCE(MAX(seq), 0) + 1 FROM intents))",
+                    "INSERT INTO intents (id, role, intent, first_batch, last_batch, state, seq) \
+                     VALUES (?, ?, ?, ?, ?, 'pending', (SELECT COALESCE(MAX(seq), 0) + 1 FROM intents))",
                 )
                 .bind(&intent.id.0)
                 .bind(intent.role.as_str())
                 .bind(to_json(intent)?)
+                .bind(first)
+                .bind(last)
                 .execute(&mut *tx)
                 .await?;
                 IntentState::Pending
@@ -190,6 +199,22 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| record(row).map(|r| r.intent)).collect()
+    }
+
+    /// Confirmed verifications of ranges with this batch in them. Batches that were reverted on L1 have had others.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn confirmed_verifications(&self, number: u64) -> Result<Vec<IntentRecord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM intents WHERE role = ?1 AND last_batch >= ?2 AND first_batch <= ?2 \
+             AND state = 'confirmed' ORDER BY seq",
+        )
+        .bind(SenderRole::Prover.as_str())
+        .bind(int(number)?)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(record).collect()
     }
 
     /// What was signed for the pending intents of a key: how many transactions, their lowest and highest nonce.

@@ -1,7 +1,7 @@
-//! Proofs and leases.
+//! Proofs of batches and of ranges of them, and leases.
 
 use ensemble_messages::{BatchProof, LeaseId, ProverType};
-use sqlx::sqlite::SqliteRow;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Store, StoreError,
@@ -18,12 +18,14 @@ pub struct StoredProof {
     pub prover: String,
 }
 
-/// A batch that is with a prover.
+/// A batch, or a range of batches, that is with a prover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseRecord {
     /// The lease.
     pub id: LeaseId,
-    /// Batch.
+    /// First batch of the range; the batch itself when it is one.
+    pub first_batch: u64,
+    /// Batch; of a range the last one.
     pub batch_number: u64,
     /// Kind of proof.
     pub prover_type: ProverType,
@@ -62,6 +64,28 @@ fn setback_of(row: &SqliteRow) -> Result<Setback, StoreError> {
     })
 }
 
+fn stored_proof(table: &'static str) -> impl Fn(&SqliteRow) -> Result<StoredProof, StoreError> {
+    move |row| {
+        let r = Reader { table, row };
+        Ok(StoredProof { proof: r.binary("proof")?, prover: r.text("prover")? })
+    }
+}
+
+async fn end_lease(
+    connection: &mut SqliteConnection,
+    first: u64,
+    last: u64,
+    prover_type: ProverType,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM leases WHERE first_batch = ? AND batch_number = ? AND prover_type = ?")
+        .bind(int(first)?)
+        .bind(int(last)?)
+        .bind(prover_type.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 impl Store {
     /// Keeps a checked proof and ends its lease, in one transaction; false when one of this kind is there already.
     ///
@@ -80,18 +104,82 @@ impl Store {
         .bind(to_binary(proof)?)
         .execute(&mut *tx)
         .await?;
-        for query in [
-            "DELETE FROM leases WHERE batch_number = ? AND prover_type = ?",
-            "DELETE FROM setbacks WHERE batch_number = ? AND prover_type = ?",
-        ] {
-            sqlx::query(query)
-                .bind(int(proof.batch_number)?)
-                .bind(proof.prover_type.as_str())
-                .execute(&mut *tx)
-                .await?;
-        }
+        end_lease(&mut tx, proof.batch_number, proof.batch_number, proof.prover_type).await?;
+        sqlx::query("DELETE FROM setbacks WHERE batch_number = ? AND prover_type = ?")
+            .bind(int(proof.batch_number)?)
+            .bind(proof.prover_type.as_str())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         hit("store.insert_proof.after")?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Keeps a checked proof of the batches from `first` to its own number and ends its lease, in one transaction; false
+    /// when one of this kind is there already.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn insert_range_proof(
+        &self,
+        first: u64,
+        proof: &BatchProof,
+        prover: &str,
+    ) -> Result<bool, StoreError> {
+        hit("store.insert_range_proof.before")?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let done = sqlx::query(
+            "INSERT INTO range_proofs (first_batch, last_batch, prover_type, prover, proof) \
+             VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(int(first)?)
+        .bind(int(proof.batch_number)?)
+        .bind(proof.prover_type.as_str())
+        .bind(prover)
+        .bind(to_binary(proof)?)
+        .execute(&mut *tx)
+        .await?;
+        end_lease(&mut tx, first, proof.batch_number, proof.prover_type).await?;
+        tx.commit().await?;
+        hit("store.insert_range_proof.after")?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The proofs of all ranges that begin with a batch, the longest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn range_proofs_from(&self, first: u64) -> Result<Vec<StoredProof>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT last_batch AS batch_number, prover, proof FROM range_proofs WHERE first_batch = ? \
+             ORDER BY last_batch DESC, prover_type",
+        )
+        .bind(int(first)?)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(stored_proof("range_proofs")).collect()
+    }
+
+    /// Removes the proof of a range that L1 did not accept.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn remove_range_proof(
+        &self,
+        first: u64,
+        last: u64,
+        prover_type: ProverType,
+    ) -> Result<bool, StoreError> {
+        hit("store.remove_range_proof.before")?;
+        let done = sqlx::query(
+            "DELETE FROM range_proofs WHERE first_batch = ? AND last_batch = ? AND prover_type = ?",
+        )
+        .bind(int(first)?)
+        .bind(int(last)?)
+        .bind(prover_type.as_str())
+        .execute(&self.pool)
+        .await?;
+        hit("store.remove_range_proof.after")?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -106,12 +194,7 @@ impl Store {
         .bind(int(batch_number)?)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter()
-            .map(|row| {
-                let r = Reader { table: "proofs", row };
-                Ok(StoredProof { proof: r.binary("proof")?, prover: r.text("prover")? })
-            })
-            .collect()
+        rows.iter().map(stored_proof("proofs")).collect()
     }
 
     /// Removes a proof that L1 did not accept.
@@ -140,17 +223,29 @@ impl Store {
         prover: &str,
         expires_at: u64,
     ) -> Result<LeaseId, StoreError> {
+        self.insert_range_lease(batch_number, batch_number, prover_type, prover, expires_at).await
+    }
+
+    /// Gives a range of batches to a prover, replacing an expired lease on the same range.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn insert_range_lease(
+        &self,
+        first: u64,
+        last: u64,
+        prover_type: ProverType,
+        prover: &str,
+        expires_at: u64,
+    ) -> Result<LeaseId, StoreError> {
         hit("store.insert_lease.before")?;
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM leases WHERE batch_number = ? AND prover_type = ?")
-            .bind(int(batch_number)?)
-            .bind(prover_type.as_str())
-            .execute(&mut *tx)
-            .await?;
+        end_lease(&mut tx, first, last, prover_type).await?;
         let done = sqlx::query(
-            "INSERT INTO leases (batch_number, prover_type, prover, expires_at) VALUES (?, ?, ?, ?)",
+            "INSERT INTO leases (first_batch, batch_number, prover_type, prover, expires_at) VALUES (?, ?, ?, ?, ?)",
         )
-        .bind(int(batch_number)?)
+        .bind(int(first)?)
+        .bind(int(last)?)
         .bind(prover_type.as_str())
         .bind(prover)
         .bind(int(expires_at)?)
@@ -297,6 +392,7 @@ impl Store {
                 let r = Reader { table: "leases", row };
                 Ok(LeaseRecord {
                     id: LeaseId(r.int("id")?),
+                    first_batch: r.int("first_batch")?,
                     batch_number: r.int("batch_number")?,
                     prover_type: r.parse("prover_type")?,
                     prover: r.text("prover")?,

@@ -669,6 +669,66 @@ async fn proofs_are_kept_once_and_end_the_lease() {
     assert_eq!(bed.store.proofs_of(1).await.unwrap().len(), 1);
 }
 
+/// SEQ-INV-6: proofs of ranges are kept beside those of their batches, once each, and end their own lease.
+#[tokio::test]
+async fn proofs_of_ranges_are_kept_once_and_end_the_lease() {
+    let mut bed = Bed::new().await;
+    let single = bed.store.insert_lease(3, ProverType::Exec, "a", 100).await.unwrap();
+    let range = bed.store.insert_range_lease(1, 3, ProverType::Exec, "a", 100).await.unwrap();
+    let longer = bed.store.insert_range_lease(1, 4, ProverType::Exec, "b", 100).await.unwrap();
+    let again = bed.store.insert_range_lease(1, 4, ProverType::Exec, "c", 100).await.unwrap();
+    assert!(single < range && range < longer && longer < again);
+    assert!(bed.store.insert_range_proof(1, &proof(3, ProverType::Exec), "a").await.unwrap());
+    assert!(!bed.store.insert_range_proof(1, &proof(3, ProverType::Exec), "b").await.unwrap());
+    assert!(bed.store.insert_range_proof(1, &proof(4, ProverType::Sp1), "b").await.unwrap());
+    bed.reopen().await;
+    let there: Vec<(u64, u64)> =
+        bed.store.leases().await.unwrap().iter().map(|l| (l.first_batch, l.batch_number)).collect();
+    assert_eq!(there, [(3, 3), (1, 4)], "a proof ends the lease of its own range only");
+    let stored =
+        |number, kind, prover: &str| StoredProof { proof: proof(number, kind), prover: prover.to_owned() };
+    let wanted = [stored(4, ProverType::Sp1, "b"), stored(3, ProverType::Exec, "a")];
+    assert_eq!(bed.store.range_proofs_from(1).await.unwrap(), wanted);
+    assert!(bed.store.range_proofs_from(2).await.unwrap().is_empty());
+    assert!(bed.store.proofs_of(3).await.unwrap().is_empty());
+    assert!(!bed.store.remove_range_proof(1, 4, ProverType::Exec).await.unwrap());
+    assert!(bed.store.remove_range_proof(1, 4, ProverType::Sp1).await.unwrap());
+    assert_eq!(bed.store.range_proofs_from(1).await.unwrap(), wanted[1..]);
+}
+
+/// Which verification a batch has had: the confirmed one whose range it is in.
+#[tokio::test]
+async fn verifications_are_found_by_batch() {
+    let bed = Bed::new().await;
+    let verify = |first, last| TxIntent {
+        kind: IntentKind::VerifyBatches { first, last },
+        ..intent(&format!("verify-{last}"), SenderRole::Prover)
+    };
+    for (first, last) in [(1, 1), (2, 5), (6, 6)] {
+        bed.store.put_intent(&verify(first, last)).await.unwrap();
+    }
+    let of = async |number| {
+        let found = bed.store.confirmed_verifications(number).await.unwrap();
+        found.into_iter().map(|r| r.intent.id.0).collect::<Vec<_>>()
+    };
+    assert!(of(3).await.is_empty(), "none is confirmed");
+    for last in [1, 5] {
+        bed.store.confirm_intent(&verify(0, last).id, word(last)).await.unwrap();
+    }
+    assert_eq!(of(1).await, ["verify-1"]);
+    for number in 2..=5 {
+        assert_eq!(of(number).await, ["verify-5"]);
+    }
+    assert!(of(6).await.is_empty() && of(0).await.is_empty());
+    bed.store.fail_intent(&verify(2, 5).id, "dropped").await.unwrap();
+    assert!(of(4).await.is_empty());
+    // Asked for again, for another range.
+    bed.store.put_intent(&verify(4, 5)).await.unwrap();
+    bed.store.confirm_intent(&verify(4, 5).id, word(5)).await.unwrap();
+    assert_eq!(of(4).await, ["verify-5"]);
+    assert!(of(3).await.is_empty());
+}
+
 /// Lease numbers are never used twice, so a late heartbeat cannot prolong somebody else's lease.
 #[tokio::test]
 async fn lease_numbers_are_never_used_twice() {
@@ -678,6 +738,7 @@ async fn lease_numbers_are_never_used_twice() {
     assert!(second > first);
     let wanted = LeaseRecord {
         id: second,
+        first_batch: 1,
         batch_number: 1,
         prover_type: ProverType::Exec,
         prover: "b".to_owned(),
@@ -940,15 +1001,41 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
         .await
         .unwrap();
     }
+    let verify = r#"{"id":"verify-4","role":"prover","kind":{"verify_batches":{"last":4}},"to":"0x0000000000000000000000000000000000000000","data":"0x","blobs":0}"#;
+    sqlx::query("INSERT INTO intents (id, role, intent, state, transaction_hash, seq) VALUES ('verify-4', 'prover', ?, 'confirmed', ?, 9)")
+        .bind(verify)
+        .bind(format!("{:#x}", word(7)))
+        .execute(&pool)
+        .await
+        .unwrap();
+    for id in [5, 6] {
+        sqlx::query("INSERT INTO leases (id, batch_number, prover_type, prover, expires_at) VALUES (?, ?, 'exec', 'a', 7)")
+            .bind(id)
+            .bind(id)
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
+    sqlx::query("DELETE FROM leases WHERE id = 6").execute(&pool).await.unwrap();
     pool.close().await;
 
     let store = Store::open(&file).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 3);
+    assert_eq!(store.schema_version().await.unwrap(), 4);
     let kept = store.signed_of(&open.id).await.unwrap();
     assert_eq!(kept.iter().map(|tx| (tx.hash, tx.nonce)).collect::<Vec<_>>(), [(word(0), 0)]);
     assert_eq!(store.pending_intents(SenderRole::Committer).await.unwrap(), [open]);
     let past = PastTransaction { intent: done, hash: word(1), nonce: 1, kind: 3 };
     assert_eq!(store.past_signed(SenderRole::Committer).await.unwrap(), [past]);
+    let found = store.confirmed_verifications(4).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].intent.kind, IntentKind::VerifyBatches { first: 4, last: 4 });
+    let leases = store.leases().await.unwrap();
+    assert_eq!(
+        leases.iter().map(|l| (l.id, l.first_batch, l.batch_number)).collect::<Vec<_>>(),
+        [(LeaseId(5), 5, 5)]
+    );
+    let next = store.insert_lease(9, ProverType::Exec, "a", 8).await.unwrap();
+    assert_eq!(next, LeaseId(7), "numbers of leases go on behind the last one ever given");
 }
 
 // -------------------------------------------------------------------------------------------------- damaged files
@@ -1007,6 +1094,10 @@ async fn damaged_values_are_named() {
     check("proof", bed.store.proofs_of(1).await.unwrap_err(), ("proofs", "proof", "1"));
     bed.sql("UPDATE setbacks SET failures = -1").await;
     check("setback", bed.store.setbacks(1).await.unwrap_err(), ("setbacks", "failures", "1"));
+    bed.store.insert_range_proof(1, &proof(2, ProverType::Exec), "a").await.unwrap();
+    bed.sql("UPDATE range_proofs SET proof = X'0102'").await;
+    let place = ("range_proofs", "proof", "2");
+    check("range proof", bed.store.range_proofs_from(1).await.unwrap_err(), place);
     bed.sql("UPDATE leases SET prover_type = 'steam'").await;
     check("lease", bed.store.leases().await.unwrap_err(), ("leases", "prover_type", "1"));
 
@@ -1021,7 +1112,7 @@ async fn damaged_values_are_named() {
         bed.store.pending_intents(SenderRole::Committer).await.unwrap_err(),
         ("intents", "intent", "i"),
     );
-    assert_eq!(seen, 20);
+    assert_eq!(seen, 21);
 }
 
 /// A confirmed intent must know its transaction: zero would be a transaction that does not exist.
@@ -1309,6 +1400,8 @@ async fn read_all(store: &Store) -> Result<(), StoreError> {
     for number in 1..=2 {
         store.batch(number).await?;
         store.proofs_of(number).await?;
+        store.range_proofs_from(number).await?;
+        store.confirmed_verifications(number).await?;
     }
     for role in [SenderRole::Committer, SenderRole::Prover] {
         store.pending_intents(role).await?;

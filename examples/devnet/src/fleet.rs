@@ -8,7 +8,7 @@ use std::{
 };
 
 use ensemble_batch::BatchInput;
-use ensemble_messages::ProverType;
+use ensemble_messages::{BatchProof, ProverType};
 use ensemble_prover::{
     Cancel,
     backend::{BackendError, BackendProof, ProverBackend},
@@ -125,6 +125,10 @@ impl ProverBackend for Member {
 
     fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
         self.fleet.work(&self.name, input.parent.number + 1, || self.backend.prove(input, cancel))
+    }
+
+    fn join(&self, proofs: &[BatchProof]) -> Result<BackendProof, BackendError> {
+        self.backend.join(proofs)
     }
 }
 

@@ -229,6 +229,9 @@ impl Devnet {
                     format!("batch {batch_number} re-executed and signed by {name} in {took_ms} ms"),
                 );
             }
+            ClientEvent::Joined { first, last, .. } => {
+                show::event("proof", format!("batches {first} to {last} signed together by {name}"));
+            }
             other => tracing::debug!(prover = name, event = ?other, "prover"),
         });
         let runs = client.run(async move {

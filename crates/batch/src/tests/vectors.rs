@@ -141,3 +141,16 @@ fn randao_holds_the_deposits_index() {
     assert_eq!(Bytes::copy_from_slice(&randao[24..]), Bytes::from_static(&[1, 2, 3, 4, 5, 6, 7, 8]));
     assert_eq!(deposits_index_of(&randao), 0x0102_0304_0506_0708);
 }
+
+/// SEQ-INV-7: proofs make one only when each begins where the one before it ends.
+#[test]
+fn public_values_of_consecutive_ranges_join() {
+    let word = B256::repeat_byte;
+    let values = |from, to| PublicValues { from: word(from), to: word(to) };
+    assert_eq!(PublicValues::join(&[values(1, 2)]), Some(values(1, 2)));
+    assert_eq!(PublicValues::join(&[values(1, 2), values(2, 5), values(5, 3)]), Some(values(1, 3)));
+    assert_eq!(PublicValues::join(&[]), None);
+    assert_eq!(PublicValues::join(&[values(1, 2), values(3, 5)]), None, "a gap");
+    assert_eq!(PublicValues::join(&[values(2, 5), values(1, 2)]), None, "the wrong order");
+    assert_eq!(PublicValues::join(&[values(1, 2), values(2, 5), values(2, 5)]), None, "one twice");
+}

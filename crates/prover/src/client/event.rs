@@ -20,9 +20,9 @@ pub enum ClientEvent {
         /// Milliseconds until the next request.
         retry_in_ms: u64,
     },
-    /// A batch came in and is being proven.
+    /// A batch, or the proofs of a range, came in and is being proven.
     WorkReceived {
-        /// Its number.
+        /// Its number; of a range the last one.
         batch_number: u64,
         /// The lease it is given under.
         lease: LeaseId,
@@ -43,6 +43,15 @@ pub enum ClientEvent {
     Proved {
         /// Batch it is for.
         batch_number: u64,
+        /// Milliseconds it took.
+        took_ms: u64,
+    },
+    /// The backend made one proof of several.
+    Joined {
+        /// First batch it is for.
+        first: u64,
+        /// Last batch it is for.
+        last: u64,
         /// Milliseconds it took.
         took_ms: u64,
     },

@@ -560,7 +560,11 @@ impl Machine {
                 self.report.proved += 1;
                 let proof = BatchProof { prover_type, batch_number, public_values, program_key, proof };
                 self.job = Some(Job::Proven { lease, proof, submit_at: now });
-                self.emit(ClientEvent::Proved { batch_number, took_ms: now.saturating_sub(since) });
+                let took_ms = now.saturating_sub(since);
+                self.emit(match task {
+                    ProofTask::Batch { number } => ClientEvent::Proved { batch_number: number, took_ms },
+                    ProofTask::Join { first, last } => ClientEvent::Joined { first, last, took_ms },
+                });
             }
             Err(error) => self.failed(now, lease, batch_number, &error),
         }

@@ -21,7 +21,9 @@ use tokio_util::either::Either;
 use super::machine::{Action, Machine};
 use super::{ClientEvent, ClientReport, ProverClientConfig, ProverError};
 use crate::backend::{BackendError, BackendProof, Cancel, ProverBackend};
-use crate::protocol::{ClientCodec, ClientMessage, FrameLimits, ProtocolError, ServerMessage, decode_input};
+use crate::protocol::{
+    ClientCodec, ClientMessage, FrameLimits, ProtocolError, ServerMessage, decode_input, decode_proofs,
+};
 use crate::tls::{connector, explain, server_name};
 
 type Line = Either<TcpStream, TlsStream<TcpStream>>;
@@ -331,6 +333,9 @@ impl Shell {
             ClientEvent::Proved { batch_number, took_ms } => {
                 tracing::info!(batch = batch_number, took_ms, "proved");
             }
+            ClientEvent::Joined { first, last, took_ms } => {
+                tracing::info!(first, last, took_ms, "made one proof of several");
+            }
             ClientEvent::ProofFailed { batch_number, reason, retry_in_ms } => {
                 tracing::error!(batch = batch_number, reason = ?reason, retry_in_ms, "no proof");
             }
@@ -382,14 +387,26 @@ fn prove(
     cancel: &Cancel,
 ) -> Result<BackendProof, BackendError> {
     let unusable = |why: String| BackendError::Failed(format!("the input is unusable: {why}"));
-    let input = decode_input(&bytes).map_err(|error| unusable(error.to_string()))?;
-    drop(bytes);
-    let ProofTask::Batch { number } = task;
-    if input.parent.number.checked_add(1) != Some(number) {
-        let parent = input.parent.number;
-        return Err(unusable(format!("offered as batch {number}, its parent is batch {parent}")));
+    match task {
+        ProofTask::Batch { number } => {
+            let input = decode_input(&bytes).map_err(|error| unusable(error.to_string()))?;
+            drop(bytes);
+            if input.parent.number.checked_add(1) != Some(number) {
+                let parent = input.parent.number;
+                return Err(unusable(format!("offered as batch {number}, its parent is batch {parent}")));
+            }
+            backend.prove(&input, cancel)
+        }
+        ProofTask::Join { first, last } => {
+            let proofs = decode_proofs(&bytes).map_err(|error| unusable(error.to_string()))?;
+            drop(bytes);
+            if !proofs.iter().map(|proof| proof.batch_number).eq(first..=last) {
+                let count = proofs.len();
+                return Err(unusable(format!("offered as {task}, it has {count} proofs, not one of each")));
+            }
+            backend.join(&proofs)
+        }
     }
-    backend.prove(&input, cancel)
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -10,7 +10,7 @@ use super::message::JobOffer;
 use super::{ClientMessage, ProtocolError, RefusalCode, ServerMessage};
 
 /// Version of this protocol. Goes up with every change of a message.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 /// First bytes of a payload with fixed layout.
 pub const MAGIC: [u8; 4] = *b"ENSB";
 /// Most bytes of a prover's name.
@@ -187,6 +187,15 @@ pub fn encode_input(input: &BatchInput, max: usize) -> Result<alloy_primitives::
 /// # Errors
 /// [`ProtocolError::Malformed`] when the bytes are not exactly one input.
 pub fn decode_input(bytes: &[u8]) -> Result<BatchInput, ProtocolError> {
+    decode_body(bytes)
+}
+
+/// Reads the input of a [`ProofTask::Join`]: the proofs of its batches, in their order, as
+/// [`super::pack_proofs`] encodes them. Allocates like [`decode_input`].
+///
+/// # Errors
+/// [`ProtocolError::Malformed`] when the bytes are not exactly such proofs.
+pub fn decode_proofs(bytes: &[u8]) -> Result<Vec<BatchProof>, ProtocolError> {
     decode_body(bytes)
 }
 

@@ -4,7 +4,7 @@
 use bincode::Options;
 use ensemble_batch::{BatchHeader, BlobProof};
 use ensemble_error::{Classify, Severity};
-use ensemble_messages::PackedInput;
+use ensemble_messages::{BatchProof, PackedInput};
 use std::io::Write;
 use zstd::stream::raw::{Decoder, Operation};
 use zstd::stream::write::Encoder;
@@ -124,14 +124,18 @@ impl InputPacker {
     /// # Errors
     /// [`InputError::TooLarge`]; [`InputError::Packing`] when there is no memory for the compressor.
     pub fn new(head: InputHead<'_>, witnesses: u64, max: usize) -> Result<Self, InputError> {
-        let mut encoder = Encoder::new(Vec::new(), LEVEL).map_err(packing)?;
-        encoder.include_checksum(true).map_err(packing)?;
-        let mut packer = Self { encoder, bytes: 0, max: max as u64 };
+        let mut packer = Self::empty(max)?;
         let InputHead { parent, parent_block, sealed_at, da_payload, blobs } = head;
         packer.put(&(parent, parent_block, sealed_at))?;
         packer.put_bytes(da_payload)?;
         packer.put(&(blobs, witnesses))?;
         Ok(packer)
+    }
+
+    fn empty(max: usize) -> Result<Self, InputError> {
+        let mut encoder = Encoder::new(Vec::new(), LEVEL).map_err(packing)?;
+        encoder.include_checksum(true).map_err(packing)?;
+        Ok(Self { encoder, bytes: 0, max: max as u64 })
     }
 
     fn room_for(&mut self, more: u64) -> Result<(), InputError> {
@@ -168,10 +172,25 @@ impl InputPacker {
     /// [`InputError::TooLarge`].
     pub fn finish(mut self, chain_config: &[u8]) -> Result<PackedInput, InputError> {
         self.put_bytes(chain_config)?;
+        self.end()
+    }
+
+    fn end(self) -> Result<PackedInput, InputError> {
         let mut packed = self.encoder.finish().map_err(packing)?;
         packed.shrink_to_fit();
         Ok(PackedInput { bytes: self.bytes, packed: packed.into() })
     }
+}
+
+/// The input of a job that makes one proof of several: a list of these, in bincode, which [`super::decode_proofs`] reads.
+/// CPU work, for a thread that may block.
+///
+/// # Errors
+/// [`InputError::TooLarge`] over `max` bytes before compression.
+pub fn pack_proofs(proofs: &[BatchProof], max: usize) -> Result<PackedInput, InputError> {
+    let mut packer = InputPacker::empty(max)?;
+    packer.put(&proofs)?;
+    packer.end()
 }
 
 /// Puts an input together from its pieces. Holds the decompressed bytes that came so far, never more than were announced

@@ -59,8 +59,8 @@ mod tests;
 
 pub use codec::{
     ClientCodec, FrameLimits, MAGIC, MAX_FAILURE_LEN, MAX_NAME_LEN, MAX_REASON_LEN, PROTOCOL_VERSION,
-    ServerCodec, check_name, decode_input, encode_input,
+    ServerCodec, check_name, decode_input, decode_proofs, encode_input,
 };
 pub use error::ProtocolError;
-pub use input::{CHUNK_BYTES, InputError, InputHead, InputPacker, InputReader};
+pub use input::{CHUNK_BYTES, InputError, InputHead, InputPacker, InputReader, pack_proofs};
 pub use message::{ClientMessage, JobOffer, RefusalCode, ServerMessage, token_matches};

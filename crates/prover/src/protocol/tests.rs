@@ -112,12 +112,16 @@ fn wire_format_is_pinned() {
     .concat();
     let failed =
         ClientMessage::Failed { lease: LeaseId(7), kind: FailureKind::Failed, reason: "no".to_owned() };
-    let client: [(ClientMessage, Vec<u8>); 7] = [
-        (hello(), hex!("454e5342 0002 00000000 0100000000000000 70 00").to_vec()),
+    let client: [(ClientMessage, Vec<u8>); 8] = [
+        (hello(), hex!("454e5342 0003 00000000 0100000000000000 70 00").to_vec()),
         (ClientMessage::RequestWork, vec![0; 4]),
         (
             ClientMessage::Heartbeat { lease: LeaseId(7), task: ProofTask::Batch { number: 2 } },
             [vec![1, 0, 0, 0], le(7), vec![0; 4], le(2)].concat(),
+        ),
+        (
+            ClientMessage::Heartbeat { lease: LeaseId(7), task: ProofTask::Join { first: 2, last: 5 } },
+            [vec![1, 0, 0, 0], le(7), vec![1, 0, 0, 0], le(2), le(5)].concat(),
         ),
         (ClientMessage::Submit { lease: LeaseId(7), proof: proof() }, submit),
         (ClientMessage::Goodbye, vec![3, 0, 0, 0]),
@@ -130,10 +134,10 @@ fn wire_format_is_pinned() {
     let work = offer();
     let chunk = ServerMessage::Chunk { lease: LeaseId(7), offset: 9, data: Bytes::from_static(&[0xff]) };
     let server: [(ServerMessage, Vec<u8>); 9] = [
-        (welcome(), [vec![0, 0, 0, 0, 2, 0], le(9), le(5000)].concat()),
+        (welcome(), [vec![0, 0, 0, 0, 3, 0], le(9), le(5000)].concat()),
         (
             ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
-            hex!("454e5342 0002 01 02 0002 6e6f").to_vec(),
+            hex!("454e5342 0003 01 02 0002 6e6f").to_vec(),
         ),
         (
             ServerMessage::Work(work),
@@ -157,16 +161,16 @@ fn wire_format_is_pinned() {
 #[test]
 fn refusal_of_another_version_is_readable() {
     let mut theirs = client_bytes(hello());
-    theirs[9] = 3;
+    theirs[9] = 4;
     theirs.truncate(12);
     theirs[..4].copy_from_slice(&8u32.to_be_bytes());
     let error = ServerCodec::default().decode(&mut theirs).unwrap_err();
-    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 3, ours: 2 }), "{error}");
+    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 4, ours: 3 }), "{error}");
 
     let mut answer = server_bytes(error.refusal().unwrap());
     match ClientCodec::default().decode(&mut answer).unwrap().unwrap() {
         ServerMessage::Refused { code: RefusalCode::WrongVersion, reason } => {
-            assert!(reason.contains("version 2") && reason.contains('3'), "{reason}");
+            assert!(reason.contains("version 3") && reason.contains('4'), "{reason}");
         }
         other => panic!("{other:?}"),
     }
@@ -214,7 +218,7 @@ fn reasons_of_failures_are_cut_and_cleaned() {
 #[test]
 fn broken_refusals_are_malformed() {
     for payload in [
-        &hex!("454e5342 0002 02 02 0000")[..],  // unknown kind
+        &hex!("454e5342 0003 02 02 0000")[..],  // unknown kind
         &hex!("454e5342 0001 01 02 00"),        // cut
         &hex!("454e5342 0001 01 02 0003 6e6f"), // longer than it is
         &hex!("454e5342 0001 01 02 0002 ffff"), // not UTF-8
@@ -387,6 +391,31 @@ fn inputs_are_packed_and_read_in_pieces() {
     zeros.witnesses = vec![vec![0; 4 << 20].into()];
     let small = packed(&zeros, 5 << 20).unwrap();
     assert!(small.packed.len() < 4096, "{} bytes", small.packed.len());
+}
+
+/// The input of a join is a list of proofs, each laid out as in `Submit`.
+#[test]
+fn proofs_to_be_joined_are_packed_and_read() {
+    let proofs = [proof(), BatchProof { batch_number: 259, ..proof() }];
+    let packed = pack_proofs(&proofs, 1 << 20).unwrap();
+    let bytes = read(&packed, CHUNK_BYTES).unwrap();
+    let submitted = |proof: BatchProof| {
+        let frame = client_bytes(ClientMessage::Submit { lease: LeaseId(7), proof });
+        frame[4 + 12..].to_vec()
+    };
+    let [one, two] = proofs.clone().map(submitted);
+    assert_eq!(bytes, [2_u64.to_le_bytes().to_vec(), one, two].concat());
+    assert_eq!(decode_proofs(&bytes).unwrap(), proofs);
+    assert!(pack_proofs(&proofs, bytes.len()).is_ok());
+    let error = pack_proofs(&proofs, bytes.len() - 1).unwrap_err();
+    assert!(matches!(error, InputError::TooLarge { .. }), "{error}");
+
+    // SEQ-INV-11
+    for cut in 0..bytes.len() {
+        assert!(decode_proofs(&bytes[..cut]).is_err(), "{cut}");
+    }
+    assert!(decode_proofs(&[&bytes[..], &[0]].concat()).is_err());
+    assert!(decode_proofs(&[0xff; 8]).is_err(), "a length without end");
 }
 
 /// SEQ-INV-11: an input over the limit is refused while it is made, and by what is announced of it.
@@ -562,13 +591,17 @@ fn any_proof() -> impl Strategy<Value = BatchProof> {
     )
 }
 
+fn any_task() -> impl Strategy<Value = ProofTask> {
+    prop_oneof![
+        any::<u64>().prop_map(|number| ProofTask::Batch { number }),
+        any::<(u64, u64)>().prop_map(|(first, last)| ProofTask::Join { first, last }),
+    ]
+}
+
 fn any_client() -> impl Strategy<Value = ClientMessage> {
     prop_oneof![
         Just(ClientMessage::RequestWork),
-        any::<u64>().prop_map(|n| ClientMessage::Heartbeat {
-            lease: LeaseId(n),
-            task: ProofTask::Batch { number: n }
-        }),
+        (any::<u64>(), any_task()).prop_map(|(n, task)| ClientMessage::Heartbeat { lease: LeaseId(n), task }),
         (any::<u64>(), any_proof()).prop_map(|(n, proof)| ClientMessage::Submit { lease: LeaseId(n), proof }),
         (any::<u64>(), any::<bool>(), "[^\\p{Cc}]{0,200}").prop_map(|(n, refused, reason)| {
             ClientMessage::Failed {
@@ -620,14 +653,8 @@ fn any_server() -> impl Strategy<Value = ServerMessage> {
             .prop_map(|(byte, reason)| ServerMessage::Refused { code: RefusalCode::from_byte(byte), reason }),
         (any::<u64>(), any::<u64>(), any_bytes(2000))
             .prop_map(|(lease, offset, data)| ServerMessage::Chunk { lease: LeaseId(lease), offset, data }),
-        any::<[u64; 5]>().prop_map(|[lease, number, lease_ms, input_bytes, packed_bytes]| {
-            ServerMessage::Work(JobOffer {
-                lease: LeaseId(lease),
-                task: ProofTask::Batch { number },
-                lease_ms,
-                input_bytes,
-                packed_bytes,
-            })
+        (any::<[u64; 4]>(), any_task()).prop_map(|([lease, lease_ms, input_bytes, packed_bytes], task)| {
+            ServerMessage::Work(JobOffer { lease: LeaseId(lease), task, lease_ms, input_bytes, packed_bytes })
         }),
         any::<u64>().prop_map(|n| ServerMessage::InputGone { lease: LeaseId(n) }),
         any::<u64>().prop_map(|retry_after_ms| ServerMessage::Idle { retry_after_ms }),
