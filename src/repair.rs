@@ -13,8 +13,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use alloy_primitives::{Address, B256, U256};
 use ensemble_actors::{ActorError, Services, withdrawals_of};
 use ensemble_batch::{
-    BatchBuilder, BatchHeader, BatchLimits, BlobProof, EncodedBatch, L2Withdrawal, Push, SealedBlock,
-    WithdrawalTree, blobs_hash, versioned_hash,
+    BatchBuilder, BatchHeader, BatchLimits, BlobProof, EncodedBatch, L2Withdrawal, ParentRef, Push,
+    SealedBlock, WithdrawalTree, decode_blocks, versioned_hash,
 };
 use ensemble_contracts::{ContractError, calls, events, returns};
 use ensemble_engine_api::{BlockId, EngineError};
@@ -251,7 +251,10 @@ pub(crate) struct Repair<'a, F> {
 /// What L1 tells of a batch.
 struct OnL1 {
     header: BatchHeader,
+    /// Versioned hashes of its blobs.
     hashes: Vec<B256>,
+    /// The payload, when it is in the call data.
+    call_data: alloy_primitives::Bytes,
     commit_tx: B256,
     verify_tx: Option<B256>,
     status: BatchStatus,
@@ -370,9 +373,10 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
             .await?
             .ok_or(RepairError::NoTransaction { number, transaction: commit_tx })?;
         let hashes = transaction.blob_versioned_hashes;
-        let header = calls::decode_commit_batch(&transaction.input, parent_hash, blobs_hash(&hashes))?;
+        let (header, payload) = calls::decode_commit_batch(&transaction.input, parent_hash, &hashes)?;
+        let call_data = alloy_primitives::Bytes::copy_from_slice(payload);
         same(number, "the hash of the header", header.hash(), hash)?;
-        Ok(OnL1 { header, hashes, commit_tx, verify_tx: None, status })
+        Ok(OnL1 { header, hashes, call_data, commit_tx, verify_tx: None, status })
     }
 
     /// Makes a batch from its blocks, checks it against L1, and writes it. Gives its last block.
@@ -400,7 +404,18 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
         same(number, "the last deposit", index(deposits_index), index(header.deposits_index))?;
         same(number, "the root of withdrawals", WithdrawalTree::new(&all).root(), header.withdrawals_root)?;
 
-        let (payload, blob_proofs) = match self.encode(&blocks, &batch.hashes).await? {
+        let encoded = if batch.call_data.is_empty() {
+            self.encode(&blocks, &batch.hashes).await?
+        } else {
+            let parent = ParentRef { hash: parent.block_hash, number: parent_block };
+            let read = decode_blocks(&batch.call_data, &parent);
+            if read.is_ok_and(|read| read == blocks) {
+                Encoded::Same(batch.call_data.clone(), Vec::new())
+            } else {
+                Encoded::Other(Vec::new())
+            }
+        };
+        let (payload, blob_proofs) = match encoded {
             Encoded::Same(payload, proofs) => (payload, proofs),
             Encoded::Other(_) if batch.status == BatchStatus::Verified => {
                 tracing::warn!(

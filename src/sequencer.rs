@@ -640,6 +640,9 @@ fn assemble(
 
     let (da, max_blobs) = match config.committer.da {
         config::DataAvailability::Blob => (DataAvailability::Blob, config.committer.max_blobs),
+        // the most that pools of L1 nodes take in one transaction
+        config::DataAvailability::CallData => (DataAvailability::CallData, 1),
+        config::DataAvailability::Auto => (DataAvailability::Auto, config.committer.max_blobs),
         config::DataAvailability::None => (DataAvailability::None, 0),
     };
     let committer_config = L1CommitterConfig {

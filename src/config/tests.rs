@@ -407,7 +407,7 @@ interval_ms = 200
 [committer]
 l1_address = "{ADDRESS_1}"
 l1_private_key = "{KEY_0}"
-da = "calldata"
+da = "pigeons"
 max_blobs = 9
 [prover_server]
 l1_address = "{ADDRESS_1}"
@@ -427,7 +427,7 @@ auth_url = "localhost:8551"
         "3. sequencer.toml:4: watcher.max_block_step: \"5000\" is not a whole number",
         "4. sequencer.toml:6: proposer.interval_ms: 200 is below 1000: block timestamps are whole seconds and must grow",
         "5. sequencer.toml:8: committer.l1_address: 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 is not the account of",
-        "6. sequencer.toml:10: committer.da: \"calldata\" is not possible here",
+        "6. sequencer.toml:10: committer.da: \"pigeons\" is not possible here",
         "7. sequencer.toml:11: committer.max_blobs: 9 is above 6",
         "8. sequencer.toml:13: prover_server.l1_address: 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 is the account of [committer], too",
         "9. sequencer.toml:14: prover_server.listen_port: 70000 is out of range",

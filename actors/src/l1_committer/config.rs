@@ -9,6 +9,10 @@ use ensemble_batch::BatchLimits;
 pub enum DataAvailability {
     /// EIP-4844 blobs.
     Blob,
+    /// The call data of the commit.
+    CallData,
+    /// Blobs, or call data where that is cheaper when a batch is sealed.
+    Auto,
     /// Nowhere (validium): only the header is committed.
     None,
 }

@@ -4,10 +4,10 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use alloy_primitives::{B256, hex};
 use async_trait::async_trait;
-use ensemble_batch::{blobs_hash, versioned_hash};
+use ensemble_batch::{EncodedBatch, blobs_hash, call_data_hash, versioned_hash};
 use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::BlockId;
-use ensemble_l1::{BlockTag, blobs};
+use ensemble_l1::{BlockTag, FeePolicy, Market, TxType, blobs};
 use ensemble_messages::{
     BatchCommitted, BatchSealed, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
 };
@@ -17,6 +17,7 @@ use ensemble_supervision::Outlet;
 use super::{
     DataAvailability, L1CommitterConfig,
     assembly::{Added, Assembly},
+    price,
 };
 use crate::{
     ActorError, Services,
@@ -142,7 +143,11 @@ impl CommitterWorker {
                 role: SenderRole::Committer,
                 kind: IntentKind::CommitBatch { number },
                 to: self.services.chain.proposer,
-                data: calls::commit_batch(&batch.header),
+                data: if batch.in_call_data() {
+                    calls::commit_batch_with_data(&batch.header, &batch.payload)
+                } else {
+                    calls::commit_batch(&batch.header)
+                },
                 blobs: batch.blob_proofs.len() as u64,
             };
             let reply = self
@@ -233,14 +238,32 @@ impl CommitterWorker {
         Ok(Assembly::new(header, block, self.config.limits))
     }
 
+    /// Where a batch goes. Its header holds the choice, so it is made once.
+    async fn place(&self, batch: &EncodedBatch) -> Result<Place, ActorError> {
+        match self.config.da {
+            DataAvailability::None => Ok(Place::Nowhere),
+            DataAvailability::Blob => Ok(Place::Blobs),
+            DataAvailability::CallData => Ok(Place::CallData),
+            DataAvailability::Auto if batch.payload.len() > price::MAX_CALL_DATA => Ok(Place::Blobs),
+            DataAvailability::Auto => {
+                let l1 = self.services.l1.as_ref();
+                let market = Market::fetch(l1, &FeePolicy::default(), TxType::Blob).await?;
+                let cheaper = price::call_data_is_cheaper(&batch.payload, batch.blobs.len(), &market);
+                tracing::debug!(?market, bytes = batch.payload.len(), call_data = cheaper, "data of a batch");
+                Ok(if cheaper { Place::CallData } else { Place::Blobs })
+            }
+        }
+    }
+
     async fn seal(&mut self, assembly: Assembly) -> Result<(), ActorError> {
         // L1 refuses a seal time in its future or long past, so ours is that of the newest L1 block. Our own clock may
         // be set to anything.
         let l1_time = self.services.l1.block(BlockTag::Latest).await?.map_or(0, |b| b.timestamp);
         let Some(sealed) = assembly.seal(l1_time)? else { return Ok(()) };
-        let blob_proofs = match self.config.da {
-            DataAvailability::None => Vec::new(),
-            DataAvailability::Blob => {
+        let place = self.place(&sealed.encoded).await?;
+        let blob_proofs = match place {
+            Place::CallData | Place::Nowhere => Vec::new(),
+            Place::Blobs => {
                 let raw = sealed.encoded.blobs.clone();
                 tokio::task::spawn_blocking(move || blobs::blob_proofs(&raw))
                     .await
@@ -248,9 +271,15 @@ impl CommitterWorker {
                     .map_err(|e| ActorError::Blobs(e.to_string()))?
             }
         };
-        let hashes: Vec<B256> = blob_proofs.iter().map(|p| versioned_hash(&p.commitment)).collect();
+        let hash = match place {
+            Place::CallData => call_data_hash(&sealed.encoded.payload),
+            Place::Blobs | Place::Nowhere => {
+                let hashes: Vec<B256> = blob_proofs.iter().map(|p| versioned_hash(&p.commitment)).collect();
+                blobs_hash(&hashes)
+            }
+        };
         let record = BatchRecord {
-            header: sealed.header(blobs_hash(&hashes)),
+            header: sealed.header(hash),
             first_block: sealed.first_block,
             last_block: sealed.last_block,
             payload: sealed.encoded.payload,
@@ -270,6 +299,14 @@ impl CommitterWorker {
         });
         Ok(())
     }
+}
+
+/// Where the data of one batch goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Blobs,
+    CallData,
+    Nowhere,
 }
 
 /// Names the commit of this very batch: another batch of the same number has another name.

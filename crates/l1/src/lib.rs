@@ -28,7 +28,7 @@ pub use classify::classify_rpc_error;
 pub use client::L1Client;
 pub use error::{L1Error, MAX_REMOTE_TEXT};
 pub use failover::{EndpointStatus, FailoverConfig, Standing};
-pub use fees::{FeeCapReached, FeePlan, FeePolicy, TxType};
+pub use fees::{FeeCapReached, FeePlan, FeePolicy, Market, TxType};
 pub use range::RangeSize;
 pub use rpc::{RpcConfig, RpcL1Client};
 pub use tx_manager::{TxManager, TxManagerConfig};

@@ -320,6 +320,14 @@ fn blobs_hold_exactly_the_payload() {
     }
     let out = changed("no blobs", |i| i.blobs.clear()).unwrap();
     assert_eq!(out.header.blobs_hash, B256::ZERO);
+    let e = changed("in_call_data", |i| i.in_call_data = true).unwrap_err();
+    assert!(matches!(e, ProgramError::BlobCount { expected: 0, .. }), "{e}");
+    let moved = changed("call data instead", |i| {
+        i.blobs.clear();
+        i.in_call_data = true;
+    });
+    let hash = keccak256(&fixture().0.da_payload);
+    assert_eq!(moved.unwrap().header.blobs_hash, B256::from(hash.0.map(|byte| !byte)));
 }
 
 /// Changes one witness as JSON.

@@ -44,6 +44,7 @@ fn input(batch_number: u64) -> BatchInput {
         da_payload: Bytes::from_static(b"payload"),
         blobs: vec![],
         witnesses: vec![],
+        in_call_data: false,
         chain_config: Bytes::from_static(b"{}"),
     }
 }

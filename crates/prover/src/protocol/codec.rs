@@ -10,7 +10,7 @@ use super::message::JobOffer;
 use super::{ClientMessage, ProtocolError, RefusalCode, ServerMessage};
 
 /// Version of this protocol. Goes up with every change of a message.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 /// First bytes of a payload with fixed layout.
 pub const MAGIC: [u8; 4] = *b"ENSB";
 /// Most bytes of a prover's name.

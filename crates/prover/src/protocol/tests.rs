@@ -88,6 +88,7 @@ fn batch_input() -> BatchInput {
         da_payload: Bytes::from_static(b"payload"),
         blobs: vec![BlobProof { commitment: FixedBytes::repeat_byte(7), proof: FixedBytes::repeat_byte(8) }],
         witnesses: vec![Bytes::from_static(b"{}"), Bytes::new()],
+        in_call_data: false,
         chain_config: Bytes::from_static(b"{\"chainId\":2}"),
     }
 }
