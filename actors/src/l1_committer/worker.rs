@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use ensemble_batch::{EncodedBatch, blobs_hash, call_data_hash, versioned_hash};
 use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::BlockId;
-use ensemble_l1::{BlockTag, FeePolicy, Market, TxType, blobs};
+use ensemble_l1::{BlockTag, Market, TxType, blobs};
 use ensemble_messages::{
     BatchCommitted, BatchSealed, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
 };
@@ -17,7 +17,7 @@ use ensemble_supervision::Outlet;
 use super::{
     DataAvailability, L1CommitterConfig,
     assembly::{Added, Assembly},
-    price,
+    price::{MAX_CALL_DATA, Place, Prices},
 };
 use crate::{
     ActorError, Services,
@@ -71,6 +71,11 @@ impl CommitterWorker {
         out: Arc<L1CommitterOutlets>,
         inbox: Rc<RefCell<Inbox>>,
     ) -> Self {
+        let mut config = config;
+        if config.da == DataAvailability::CallData {
+            // one transaction holds no more
+            config.limits.max_blobs = 1;
+        }
         Self {
             config,
             services,
@@ -143,10 +148,9 @@ impl CommitterWorker {
                 role: SenderRole::Committer,
                 kind: IntentKind::CommitBatch { number },
                 to: self.services.chain.proposer,
-                data: if batch.in_call_data() {
-                    calls::commit_batch_with_data(&batch.header, &batch.payload)
-                } else {
-                    calls::commit_batch(&batch.header)
+                data: match place_of(&batch) {
+                    Place::CallData => calls::commit_batch_with_data(&batch.header, &batch.payload),
+                    Place::Blobs | Place::Nowhere => calls::commit_batch(&batch.header),
                 },
                 blobs: batch.blob_proofs.len() as u64,
             };
@@ -238,19 +242,22 @@ impl CommitterWorker {
         Ok(Assembly::new(header, block, self.config.limits))
     }
 
-    /// Where a batch goes. Its header holds the choice, so it is made once.
+    /// Where the data of a batch goes. The header holds the choice, so it is made once.
     async fn place(&self, batch: &EncodedBatch) -> Result<Place, ActorError> {
         match self.config.da {
             DataAvailability::None => Ok(Place::Nowhere),
             DataAvailability::Blob => Ok(Place::Blobs),
             DataAvailability::CallData => Ok(Place::CallData),
-            DataAvailability::Auto if batch.payload.len() > price::MAX_CALL_DATA => Ok(Place::Blobs),
+            DataAvailability::Auto if batch.payload.len() > MAX_CALL_DATA => Ok(Place::Blobs),
             DataAvailability::Auto => {
-                let l1 = self.services.l1.as_ref();
-                let market = Market::fetch(l1, &FeePolicy::default(), TxType::Blob).await?;
-                let cheaper = price::call_data_is_cheaper(&batch.payload, batch.blobs.len(), &market);
-                tracing::debug!(?market, bytes = batch.payload.len(), call_data = cheaper, "data of a batch");
-                Ok(if cheaper { Place::CallData } else { Place::Blobs })
+                let Services { store, l1, .. } = &self.services;
+                let fees = &self.config.fees;
+                let market = Market::fetch(l1.as_ref(), fees, TxType::Blob).await?;
+                let before = store.last_batch().await?.as_ref().map(place_of);
+                let prices = Prices::of(&batch.payload, batch.blobs.len(), &market, fees);
+                let place = prices.map_or(Place::Blobs, |prices| prices.choose(before));
+                tracing::debug!(?prices, ?before, ?place, bytes = batch.payload.len(), "data of a batch");
+                Ok(place)
             }
         }
     }
@@ -301,12 +308,13 @@ impl CommitterWorker {
     }
 }
 
-/// Where the data of one batch goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Blobs,
-    CallData,
-    Nowhere,
+/// Where the data of a sealed batch goes.
+fn place_of(batch: &BatchRecord) -> Place {
+    match (batch.blob_proofs.is_empty(), batch.in_call_data()) {
+        (false, _) => Place::Blobs,
+        (true, true) => Place::CallData,
+        (true, false) => Place::Nowhere,
+    }
 }
 
 /// Names the commit of this very batch: another batch of the same number has another name.
