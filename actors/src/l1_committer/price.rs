@@ -168,7 +168,7 @@ mod tests {
         let full = vec![7; MAX_CALL_DATA];
         let of = |blobs, market: &Market| Prices::of(&full, blobs, market, &policy).unwrap();
         for before in [None, Some(Place::Blobs), Some(Place::CallData)] {
-            assert_eq!(of(16, &most).choose(before), Place::Blobs, "gas costs twice as much for its tip");
+            assert_eq!(of(16, &most).choose(before), Place::Blobs, "more gas than blob gas, and each dearer by its tip");
             assert_eq!(of(16, &Market { base_fee: 1, tip: 1, ..most }).choose(before), Place::CallData);
             assert_eq!(of(16, &Market { blob_base_fee: Some(1), ..most }).choose(before), Place::Blobs);
         }

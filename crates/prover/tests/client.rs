@@ -64,6 +64,7 @@ fn packed(task: ProofTask, input: &BatchInput) -> Work {
         sealed_at: input.sealed_at,
         da_payload: &input.da_payload,
         blobs: &input.blobs,
+        in_call_data: input.in_call_data,
     };
     let packer = InputPacker::new(head, 0, 1 << 24).unwrap();
     let input = Arc::new(packer.finish(&input.chain_config).unwrap());
@@ -478,7 +479,7 @@ async fn a_server_of_another_version_is_final() {
     let mut header = [0u8; 10];
     stream.read_exact(&mut header).await.unwrap();
     assert_eq!(header[4..], *b"ENSB\x00\x02");
-    // Refused as version 3 writes it, with something behind the reason that version 2 does not know
+    // Refused as version 4 writes it, with something behind the reason that version 3 does not know
     let reason = b"this is version 3";
     let mut frame = vec![0, 0, 0, 10 + reason.len() as u8 + 3];
     frame.extend_from_slice(b"ENSB\x00\x03\x01\x01\x00");

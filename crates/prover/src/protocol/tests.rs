@@ -114,7 +114,7 @@ fn wire_format_is_pinned() {
     let failed =
         ClientMessage::Failed { lease: LeaseId(7), kind: FailureKind::Failed, reason: "no".to_owned() };
     let client: [(ClientMessage, Vec<u8>); 7] = [
-        (hello(), hex!("454e5342 0002 00000000 0100000000000000 70 00").to_vec()),
+        (hello(), hex!("454e5342 0003 00000000 0100000000000000 70 00").to_vec()),
         (ClientMessage::RequestWork, vec![0; 4]),
         (
             ClientMessage::Heartbeat { lease: LeaseId(7), task: ProofTask::Batch { number: 2 } },
@@ -131,10 +131,10 @@ fn wire_format_is_pinned() {
     let work = offer();
     let chunk = ServerMessage::Chunk { lease: LeaseId(7), offset: 9, data: Bytes::from_static(&[0xff]) };
     let server: [(ServerMessage, Vec<u8>); 9] = [
-        (welcome(), [vec![0, 0, 0, 0, 2, 0], le(9), le(5000)].concat()),
+        (welcome(), [vec![0, 0, 0, 0, 3, 0], le(9), le(5000)].concat()),
         (
             ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
-            hex!("454e5342 0002 01 02 0002 6e6f").to_vec(),
+            hex!("454e5342 0003 01 02 0002 6e6f").to_vec(),
         ),
         (
             ServerMessage::Work(work),
@@ -158,16 +158,16 @@ fn wire_format_is_pinned() {
 #[test]
 fn refusal_of_another_version_is_readable() {
     let mut theirs = client_bytes(hello());
-    theirs[9] = 3;
+    theirs[9] = 4;
     theirs.truncate(12);
     theirs[..4].copy_from_slice(&8u32.to_be_bytes());
     let error = ServerCodec::default().decode(&mut theirs).unwrap_err();
-    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 3, ours: 2 }), "{error}");
+    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 4, ours: 3 }), "{error}");
 
     let mut answer = server_bytes(error.refusal().unwrap());
     match ClientCodec::default().decode(&mut answer).unwrap().unwrap() {
         ServerMessage::Refused { code: RefusalCode::WrongVersion, reason } => {
-            assert!(reason.contains("version 2") && reason.contains('3'), "{reason}");
+            assert!(reason.contains("version 3") && reason.contains('4'), "{reason}");
         }
         other => panic!("{other:?}"),
     }
@@ -340,6 +340,7 @@ fn packed(input: &BatchInput, max: usize) -> Result<PackedInput, InputError> {
         sealed_at: input.sealed_at,
         da_payload: &input.da_payload,
         blobs: &input.blobs,
+        in_call_data: input.in_call_data,
     };
     let mut packer = InputPacker::new(head, input.witnesses.len() as u64, max)?;
     for witness in &input.witnesses {
@@ -357,6 +358,7 @@ fn large_input() -> (BatchInput, PackedInput) {
         (seed >> 56) as u8
     };
     input.witnesses = (0..3).map(|_| (0..700_000).map(|_| noise()).collect::<Vec<u8>>().into()).collect();
+    (input.blobs, input.in_call_data) = (Vec::new(), true);
     let packed = packed(&input, 1 << 22).unwrap();
     (input, packed)
 }
