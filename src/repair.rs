@@ -218,6 +218,14 @@ pub enum RepairError {
         /// Of the blobs on L1.
         l1: Vec<B256>,
     },
+    /// The call data does not hold the blocks.
+    #[error(
+        "batch {number} is not verified yet, and what lies in the call data of its commit is not read as its blocks: another          version of ensemble has made it: run the repair with that one"
+    )]
+    OtherCallData {
+        /// Number.
+        number: u64,
+    },
 }
 
 impl Classify for RepairError {
@@ -235,7 +243,8 @@ impl Classify for RepairError {
             | Self::NoTransaction { .. }
             | Self::OtherHeader { .. }
             | Self::NoBlock { .. }
-            | Self::OtherBytes { .. } => Severity::Fatal,
+            | Self::OtherBytes { .. }
+            | Self::OtherCallData { .. } => Severity::Fatal,
         }
     }
 }
@@ -408,12 +417,7 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
             self.encode(&blocks, &batch.hashes).await?
         } else {
             let parent = ParentRef { hash: parent.block_hash, number: parent_block };
-            let read = decode_blocks(&batch.call_data, &parent);
-            if read.is_ok_and(|read| read == blocks) {
-                Encoded::Same(batch.call_data.clone(), Vec::new())
-            } else {
-                Encoded::Other(Vec::new())
-            }
+            in_call_data(&blocks, &batch.call_data, &parent)
         };
         let (payload, blob_proofs) = match encoded {
             Encoded::Same(payload, proofs) => (payload, proofs),
@@ -424,6 +428,9 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
                 );
                 self.report.without_bytes.push(number);
                 (alloy_primitives::Bytes::new(), Vec::new())
+            }
+            Encoded::Other(_) if !batch.call_data.is_empty() => {
+                return Err(RepairError::OtherCallData { number });
             }
             Encoded::Other(ours) => {
                 return Err(RepairError::OtherBytes { number, ours, l1: batch.hashes.clone() });
@@ -580,6 +587,15 @@ enum Encoded {
 }
 
 /// The batch of these blocks; none when it does not fit into so many blobs.
+/// The bytes in the call data of a commit, when they hold these blocks. Unlike blobs, L1 keeps them, so nothing has to be
+/// encoded anew.
+fn in_call_data(blocks: &[SealedBlock], call_data: &alloy_primitives::Bytes, parent: &ParentRef) -> Encoded {
+    match decode_blocks(call_data, parent) {
+        Ok(read) if read == blocks => Encoded::Same(call_data.clone(), Vec::new()),
+        Ok(_) | Err(_) => Encoded::Other(Vec::new()),
+    }
+}
+
 fn build(blocks: &[SealedBlock], max_blobs: usize) -> Result<Option<EncodedBatch>, RepairError> {
     let limits =
         BatchLimits { max_blobs, max_blocks: usize::MAX, max_gas: u64::MAX, max_deposits: usize::MAX };
@@ -801,7 +817,17 @@ mod tests {
             panic!("these are nobody's bytes")
         };
         assert_eq!(ours, versioned(&proofs), "what it would have sent");
-        // Without blobs nothing is to be compared.
+        // L1 keeps call data, so its bytes are taken as they are; they have to hold the blocks.
+        let parent = ParentRef { hash: blocks[0].parent_hash, number: blocks[0].number - 1 };
+        let Encoded::Same(payload, found) = in_call_data(&blocks, &made.payload, &parent) else {
+            panic!("these are the bytes")
+        };
+        assert!(payload == made.payload && found.is_empty());
+        let cut = made.payload.slice(..made.payload.len() - 1);
+        for (blocks, bytes) in [(&blocks[..1], &made.payload), (&blocks[..], &cut)] {
+            assert!(matches!(in_call_data(blocks, bytes, &parent), Encoded::Other(_)), "other blocks");
+        }
+        // Without data on L1 nothing is to be compared.
         let Encoded::Same(payload, found) = repair.encode(&blocks, &[]).await.unwrap() else { panic!() };
         assert!(!payload.is_empty() && found.is_empty());
     }
