@@ -586,7 +586,6 @@ enum Encoded {
     Other(Vec<B256>),
 }
 
-/// The batch of these blocks; none when it does not fit into so many blobs.
 /// The bytes in the call data of a commit, when they hold these blocks. Unlike blobs, L1 keeps them, so nothing has to be
 /// encoded anew.
 fn in_call_data(blocks: &[SealedBlock], call_data: &alloy_primitives::Bytes, parent: &ParentRef) -> Encoded {
@@ -596,6 +595,7 @@ fn in_call_data(blocks: &[SealedBlock], call_data: &alloy_primitives::Bytes, par
     }
 }
 
+/// The batch of these blocks; none when it does not fit into so many blobs.
 fn build(blocks: &[SealedBlock], max_blobs: usize) -> Result<Option<EncodedBatch>, RepairError> {
     let limits =
         BatchLimits { max_blobs, max_blocks: usize::MAX, max_gas: u64::MAX, max_deposits: usize::MAX };
