@@ -1,6 +1,8 @@
 //! A whole sequencer with its L1, its L2 and its provers, for tests that look at it from outside.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+#[cfg(feature = "rebuild")]
+mod from_anvil;
 #[cfg(feature = "cli")]
 pub(crate) mod process;
 
