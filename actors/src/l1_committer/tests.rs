@@ -405,27 +405,35 @@ async fn auto_goes_where_it_is_cheaper() {
     committing.run.stop().await;
 }
 
-/// SEQ-INV-4: the place that was chosen at first stays, with the same bytes, when the prices are others: for a new
-/// process, after a failure, and when L1 drops the commit.
+/// SEQ-INV-4: the place that a batch was sealed for stays, with the same bytes, when prices or configuration are others: for
+/// a new process, after a failure, and when L1 drops the commit.
 #[actix::test]
-async fn a_choice_outlives_its_prices() {
-    for (name, first, later) in
-        [("committer-auto-data", 100 * GWEI_WEI, 1), ("committer-auto-blobs", 1, 100 * GWEI_WEI)]
-    {
+async fn a_place_is_kept() {
+    const DEAR: u128 = 100 * GWEI_WEI;
+    use DataAvailability::{Auto, Blob, CallData, None as Nowhere};
+    for (name, (da, price), later, blobs) in [
+        ("committer-kept-dear", (Auto, DEAR), (Auto, 1), 0),
+        ("committer-kept-cheap", (Auto, 1), (Auto, DEAR), 1),
+        ("committer-kept-blob", (Blob, DEAR), (CallData, DEAR), 1),
+        ("committer-kept-data", (CallData, 1), (Blob, 1), 0),
+        ("committer-kept-none", (Nowhere, DEAR), (CallData, DEAR), 0),
+    ] {
+        let config = |da| L1CommitterConfig { da, ..auto() };
         let mut bed = Bed::new().await;
-        bed.l1.set_fees(GWEI_WEI, 0, Some(first));
+        bed.l1.set_fees(GWEI_WEI, 0, Some(price));
         bed.l1.mine();
-        let mut committing = start(&bed, name, auto()).await;
+        let mut committing = start(&bed, name, config(da)).await;
         blocks(&bed, 2).await;
         let (sealed, intent) = committing.batch(&bed).await;
-        assert_eq!(sealed.blobs == 0, first > later, "{name}");
         let stored = bed.store().batch(1).await.unwrap().unwrap();
+        assert_eq!((sealed.blobs, stored.in_call_data()), (blobs, blobs == 0 && da != Nowhere), "{name}");
 
-        bed.l1.set_fees(GWEI_WEI, 0, Some(later));
+        let (da, price) = later;
+        bed.l1.set_fees(GWEI_WEI, 0, Some(price));
         bed.l1.mine_many(50);
         committing.run.stop().await;
         bed.reopen_store().await;
-        let mut committing = start(&bed, name, auto()).await;
+        let mut committing = start(&bed, name, config(da)).await;
         assert_eq!(next(&mut committing.asked).await, intent, "{name}: a new process");
         committing.run.handle.tell(failed(&intent)).await.unwrap();
         assert_eq!(next(&mut committing.asked).await, intent, "{name}: a failure");
