@@ -275,7 +275,7 @@ fn every_key_is_read_from_every_layer() {
                 "number" | "gwei" => (default.parse::<u64>().unwrap() - 1).max(2).to_string(),
                 "IP address" => "127.0.0.9".to_owned(),
                 "URL" => "http://other:1".to_owned(),
-                "\"blob\" or \"none\"" => "none".to_owned(),
+                "\"blob\", \"calldata\", \"auto\" or \"none\"" => "auto".to_owned(),
                 "1 or 0" => "0".to_owned(),
                 "\"client\" or \"shadow\"" => "shadow".to_owned(),
                 "\"safe\", \"finalized\" or number" => "12".to_owned(),
