@@ -416,7 +416,7 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         salt,
         settings: ProposerSettings {
             dev_mode,
-            require_blobs: matches!(config.committer.da, DataAvailability::Blob),
+            require_blobs: !matches!(config.committer.da, DataAvailability::None),
             max_deposit_wait: config.deployer.max_deposit_wait_s,
             seal_window: config.deployer.seal_window_s,
         },

@@ -13,8 +13,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use alloy_primitives::{Address, B256, U256};
 use ensemble_actors::{ActorError, Services, withdrawals_of};
 use ensemble_batch::{
-    BatchBuilder, BatchHeader, BatchLimits, BlobProof, EncodedBatch, L2Withdrawal, Push, SealedBlock,
-    WithdrawalTree, blobs_hash, versioned_hash,
+    BatchBuilder, BatchHeader, BatchLimits, BlobProof, EncodedBatch, L2Withdrawal, ParentRef, Push,
+    SealedBlock, WithdrawalTree, decode_blocks, versioned_hash,
 };
 use ensemble_contracts::{ContractError, calls, events, returns};
 use ensemble_engine_api::{BlockId, EngineError};
@@ -218,6 +218,14 @@ pub enum RepairError {
         /// Of the blobs on L1.
         l1: Vec<B256>,
     },
+    /// The call data does not hold the blocks.
+    #[error(
+        "batch {number} is not verified yet, and what lies in the call data of its commit is not read as its blocks: another          version of ensemble has made it: run the repair with that one"
+    )]
+    OtherCallData {
+        /// Number.
+        number: u64,
+    },
 }
 
 impl Classify for RepairError {
@@ -235,7 +243,8 @@ impl Classify for RepairError {
             | Self::NoTransaction { .. }
             | Self::OtherHeader { .. }
             | Self::NoBlock { .. }
-            | Self::OtherBytes { .. } => Severity::Fatal,
+            | Self::OtherBytes { .. }
+            | Self::OtherCallData { .. } => Severity::Fatal,
         }
     }
 }
@@ -251,7 +260,10 @@ pub(crate) struct Repair<'a, F> {
 /// What L1 tells of a batch.
 struct OnL1 {
     header: BatchHeader,
+    /// Versioned hashes of its blobs.
     hashes: Vec<B256>,
+    /// The payload, when it is in the call data.
+    call_data: alloy_primitives::Bytes,
     commit_tx: B256,
     verify_tx: Option<B256>,
     status: BatchStatus,
@@ -370,9 +382,10 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
             .await?
             .ok_or(RepairError::NoTransaction { number, transaction: commit_tx })?;
         let hashes = transaction.blob_versioned_hashes;
-        let header = calls::decode_commit_batch(&transaction.input, parent_hash, blobs_hash(&hashes))?;
+        let (header, payload) = calls::decode_commit_batch(&transaction.input, parent_hash, &hashes)?;
+        let call_data = alloy_primitives::Bytes::copy_from_slice(payload);
         same(number, "the hash of the header", header.hash(), hash)?;
-        Ok(OnL1 { header, hashes, commit_tx, verify_tx: None, status })
+        Ok(OnL1 { header, hashes, call_data, commit_tx, verify_tx: None, status })
     }
 
     /// Makes a batch from its blocks, checks it against L1, and writes it. Gives its last block.
@@ -400,7 +413,13 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
         same(number, "the last deposit", index(deposits_index), index(header.deposits_index))?;
         same(number, "the root of withdrawals", WithdrawalTree::new(&all).root(), header.withdrawals_root)?;
 
-        let (payload, blob_proofs) = match self.encode(&blocks, &batch.hashes).await? {
+        let encoded = if batch.call_data.is_empty() {
+            self.encode(&blocks, &batch.hashes).await?
+        } else {
+            let parent = ParentRef { hash: parent.block_hash, number: parent_block };
+            in_call_data(&blocks, &batch.call_data, &parent)
+        };
+        let (payload, blob_proofs) = match encoded {
             Encoded::Same(payload, proofs) => (payload, proofs),
             Encoded::Other(_) if batch.status == BatchStatus::Verified => {
                 tracing::warn!(
@@ -409,6 +428,9 @@ impl<'a, F: Fn(RepairStep)> Repair<'a, F> {
                 );
                 self.report.without_bytes.push(number);
                 (alloy_primitives::Bytes::new(), Vec::new())
+            }
+            Encoded::Other(_) if !batch.call_data.is_empty() => {
+                return Err(RepairError::OtherCallData { number });
             }
             Encoded::Other(ours) => {
                 return Err(RepairError::OtherBytes { number, ours, l1: batch.hashes.clone() });
@@ -562,6 +584,15 @@ enum Encoded {
     Same(alloy_primitives::Bytes, Vec<BlobProof>),
     /// With these versioned hashes.
     Other(Vec<B256>),
+}
+
+/// The bytes in the call data of a commit, when they hold these blocks. Unlike blobs, L1 keeps them, so nothing has to be
+/// encoded anew.
+fn in_call_data(blocks: &[SealedBlock], call_data: &alloy_primitives::Bytes, parent: &ParentRef) -> Encoded {
+    match decode_blocks(call_data, parent) {
+        Ok(read) if read == blocks => Encoded::Same(call_data.clone(), Vec::new()),
+        Ok(_) | Err(_) => Encoded::Other(Vec::new()),
+    }
 }
 
 /// The batch of these blocks; none when it does not fit into so many blobs.
@@ -786,7 +817,17 @@ mod tests {
             panic!("these are nobody's bytes")
         };
         assert_eq!(ours, versioned(&proofs), "what it would have sent");
-        // Without blobs nothing is to be compared.
+        // L1 keeps call data, so its bytes are taken as they are; they have to hold the blocks.
+        let parent = ParentRef { hash: blocks[0].parent_hash, number: blocks[0].number - 1 };
+        let Encoded::Same(payload, found) = in_call_data(&blocks, &made.payload, &parent) else {
+            panic!("these are the bytes")
+        };
+        assert!(payload == made.payload && found.is_empty());
+        let cut = made.payload.slice(..made.payload.len() - 1);
+        for (blocks, bytes) in [(&blocks[..1], &made.payload), (&blocks[..], &cut)] {
+            assert!(matches!(in_call_data(blocks, bytes, &parent), Encoded::Other(_)), "other blocks");
+        }
+        // Without data on L1 nothing is to be compared.
         let Encoded::Same(payload, found) = repair.encode(&blocks, &[]).await.unwrap() else { panic!() };
         assert!(!payload.is_empty() && found.is_empty());
     }

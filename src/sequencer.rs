@@ -520,6 +520,13 @@ fn assemble(
             wallet: Arc::new(Wallet::from_hex(account.private_key.expose_hex().to_string())?),
         })
     };
+    let fees = FeePolicy {
+        max_fee_per_gas: config.eth.max_fee_per_gas_gwei.wei(),
+        max_priority_fee_per_gas: config.eth.max_priority_fee_per_gas_gwei.wei(),
+        max_fee_per_blob_gas: config.eth.max_fee_per_blob_gas_gwei.wei(),
+        min_blob_fee_per_gas: u128::from(config.committer.arbitrary_base_blob_gas_price),
+        ..FeePolicy::default()
+    };
     let sender_config = L1SenderConfig {
         keys: vec![
             key(SenderRole::Committer, &needed.committer)?,
@@ -532,13 +539,7 @@ fn assemble(
             max_in_flight: config.eth.max_in_flight,
             ..TxManagerConfig::default()
         },
-        fees: FeePolicy {
-            max_fee_per_gas: config.eth.max_fee_per_gas_gwei.wei(),
-            max_priority_fee_per_gas: config.eth.max_priority_fee_per_gas_gwei.wei(),
-            max_fee_per_blob_gas: config.eth.max_fee_per_blob_gas_gwei.wei(),
-            min_blob_fee_per_gas: u128::from(config.committer.arbitrary_base_blob_gas_price),
-            ..FeePolicy::default()
-        },
+        fees,
         sidecar: match config.committer.blob_sidecar_version {
             config::SidecarVersion::V0 => SidecarVersion::V0,
             config::SidecarVersion::V1 => SidecarVersion::V1,
@@ -651,12 +652,15 @@ fn assemble(
 
     let (da, max_blobs) = match config.committer.da {
         config::DataAvailability::Blob => (DataAvailability::Blob, config.committer.max_blobs),
+        config::DataAvailability::CallData => (DataAvailability::CallData, config.committer.max_blobs),
+        config::DataAvailability::Auto => (DataAvailability::Auto, config.committer.max_blobs),
         config::DataAvailability::None => (DataAvailability::None, 0),
     };
     let committer_config = L1CommitterConfig {
         commit_time: millis(config.committer.commit_time_ms),
         poll: millis(config.committer.commit_time_ms.clamp(100, 1_000)),
         da,
+        fees,
         limits: BatchLimits {
             max_blobs,
             max_blocks: config.committer.max_batch_blocks,

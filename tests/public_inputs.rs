@@ -1,5 +1,5 @@
-//! Public inputs, Rust against Solidity, with the contracts themselves on anvil: random deposits, headers, ranges and
-//! withdrawals. What the Rust side computes is what L1 stores, verifies and pays; anything else reverts.
+//! Public inputs, Rust against Solidity, with the contracts themselves on anvil: random deposits, headers, data in call
+//! data, ranges and withdrawals. What the Rust side computes is what L1 stores, verifies and pays; anything else reverts.
 //!
 //! `ENSEMBLE_ANVIL=/path/to/anvil cargo nextest run -p ensemble --test public_inputs`. Without the variable the test
 //! says so and passes. `ENSEMBLE_INPUTS_SEED=7 ENSEMBLE_INPUTS_ROUNDS=500` looks further.
@@ -16,7 +16,7 @@ use ensemble::{
 
 use ensemble_batch::{
     BatchHeader, GWEI, L2Withdrawal, ProgramKey, PublicValues, WithdrawalTree, deposit_leaf,
-    next_deposits_hash,
+    call_data_hash, next_deposits_hash,
 };
 use ensemble_contracts::{calls, events, returns};
 use ensemble_l1::{BlockTag, TxReceipt};
@@ -43,6 +43,8 @@ struct Sides {
     open: Vec<(usize, Vec<L2Withdrawal>)>,
     refused: u64,
     paid: u64,
+    /// Batches with their data in call data.
+    with_data: u64,
 }
 
 impl Sides {
@@ -78,6 +80,7 @@ impl Sides {
             open: Vec::new(),
             refused: 0,
             paid: 0,
+            with_data: 0,
             world,
         }
     }
@@ -118,6 +121,12 @@ impl Sides {
             })
             .collect();
         self.withdrawals += count;
+        // Of any length and alignment, sometimes shorter than a word, sometimes with versioned hashes in it.
+        let mut payload = vec![0; *[0, 0, 1, 31, 32, 33, 1_000, 20_000].choose(&mut self.random).unwrap()];
+        self.random.fill(&mut payload[..]);
+        for word in payload.chunks_exact_mut(32) {
+            word[0] = 1;
+        }
         let parent = self.headers.last().unwrap();
         let now = self.sequencer.client().block(BlockTag::Latest).await.unwrap().unwrap().timestamp;
         let header = BatchHeader {
@@ -126,16 +135,21 @@ impl Sides {
             number,
             deposits_hash: self.deposits.0,
             deposits_index: self.deposits.1,
-            blobs_hash: B256::ZERO,
+            blobs_hash: if payload.is_empty() { B256::ZERO } else { call_data_hash(&payload) },
             withdrawals_root: WithdrawalTree::new(&withdrawals).root(),
             state_root: self.word(),
             block_hash: self.word(),
         };
-        let call = Call { to: Some(self.proposer()), data: calls::commit_batch(&header), ..Call::default() };
+        let data = calls::commit_batch_with_data(&header, &payload);
+        let call = Call { to: Some(self.proposer()), data, ..Call::default() };
         let receipt = self.sequencer.transact(&call, LIMIT).await.unwrap();
         let log = &receipt.logs[0];
         let event = events::BatchCommitted::decode(&log.topics, &log.data).unwrap();
         assert_eq!((event.number, event.hash), (number, header.hash()), "{header:?}");
+        let mined = self.sequencer.client().transaction(receipt.transaction_hash).await.unwrap().unwrap();
+        let read = calls::decode_commit_batch(&mined.input, header.parent_hash, &[]).unwrap();
+        assert_eq!(read, (header.clone(), &payload[..]), "read back from L1");
+        self.with_data += u64::from(!payload.is_empty());
         self.headers.push(header);
         self.open.push((usize::try_from(number).unwrap(), withdrawals));
     }
@@ -273,8 +287,8 @@ impl Sides {
     }
 }
 
-/// SEQ-INV-1, SEQ-INV-5, SEQ-INV-6: rolling hash of the deposits, header hash, chain of parents, public values of one
-/// batch or many, attestation, withdrawals root and its proofs are the same in Rust and in the contracts, and nothing
+/// SEQ-INV-1, SEQ-INV-5, SEQ-INV-6: rolling hash of the deposits, hash of data in call data, header hash, chain of parents,
+/// public values of one batch or many, attestation, withdrawals root and its proofs are the same in Rust and in the contracts, and nothing
 /// that differs in one bit goes through.
 #[test]
 fn rust_and_solidity_agree_on_random_batches() {
@@ -296,9 +310,10 @@ fn rust_and_solidity_agree_on_random_batches() {
             sides.verify_range().await;
         }
         eprintln!(
-            "{} deposits, {} batches, {} withdrawals of which {} claimed, {} wrong inputs refused",
-            sides.deposits.1, rounds, sides.withdrawals, sides.paid, sides.refused
+            "{} deposits, {} batches, {} of them with data, {} withdrawals of which {} claimed, {} wrong inputs refused",
+            sides.deposits.1, rounds, sides.with_data, sides.withdrawals, sides.paid, sides.refused
         );
+        assert!(sides.with_data > 0 && sides.with_data < rounds, "with data and without");
         assert_eq!(sides.world.verified().await, rounds);
         assert!(sides.refused > rounds, "wrong inputs were tried");
     });

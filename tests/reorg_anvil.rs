@@ -276,6 +276,7 @@ fn start(
         commit_time: Duration::from_secs(6),
         poll: NEVER,
         da: DataAvailability::None,
+        fees: FeePolicy::default(),
         limits: BatchLimits { max_blobs: 0, max_blocks: 16, max_gas: u64::MAX, max_deposits: 100 },
         max_uncommitted: 1,
     };

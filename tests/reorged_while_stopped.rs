@@ -8,7 +8,7 @@ use common::{IN_VAIN, World, address, all_healthy, client, component, ether, run
 use ensemble::{
     Sequencer, StartError,
     account::{Account, Call},
-    config::Confirmations,
+    config::{Confirmations, DataAvailability},
     startup::{Note, Problem, Verdict},
     supervision::ComponentState,
 };
@@ -22,12 +22,13 @@ use ensemble_store::BatchStatus;
 const DEEPEST: u64 = 60;
 
 /// Deposits count at once, so that every reorg is deeper than their confirmations.
-async fn world() -> World {
+async fn world(da: DataAvailability) -> World {
     let mut world = World::bare(
         |l1| (l1.safe_lag, l1.finalized_lag) = (DEEPEST, DEEPEST),
         |c| {
             c.watcher.confirmations = Confirmations::Blocks(0);
             c.eth.resubmit_after_ms = 5_000;
+            c.committer.da = da;
         },
     )
     .await;
@@ -62,8 +63,8 @@ async fn known_verified(sequencer: &Sequencer) -> u64 {
 
 /// A verified batch loses its verification, and with it its commit or not. Without a prover: what is sent again is what
 /// the store has.
-async fn verified_again(with_commit: bool) {
-    let world = world().await;
+async fn verified_again(with_commit: bool, (da, later): (DataAvailability, DataAvailability)) {
+    let mut world = world(da).await;
     let prover = world.prover();
     let sequencer = world.sequencer().await;
     until("a verified batch", async || (known_verified(&sequencer).await >= 2).then_some(())).await;
@@ -82,21 +83,28 @@ async fn verified_again(with_commit: bool) {
     let finalized = async || engine.block(BlockId::Finalized).await.unwrap().map(|b| b.number);
     let final_before = finalized().await;
 
+    let l1 = client(&world.l1_url());
+    let sent = async |log: &L1Log| l1.transaction(log.transaction_hash).await.unwrap().unwrap();
     let commit = event(&world, events::BatchCommitted::topic(), number).await;
+    let first_sent = sent(&commit).await;
+    assert_eq!(first_sent.blob_versioned_hashes.is_empty(), da == DataAvailability::CallData);
     let verification = event(&world, events::BatchesVerified::topic(), number).await;
     let first = if with_commit { commit.block_number } else { verification.block_number };
     drop_from(&world, first).await;
-    let l1 = world.verified().await;
-    assert!(l1 < number, "L1 has forgotten it");
+    let verified = world.verified().await;
+    assert!(verified < number, "L1 has forgotten it");
     assert_eq!(world.committed().await < number, with_commit);
     let notes = notes(&world).await;
-    assert!(notes.contains(&Note::VerifiesAgain { store: number, l1 }), "{notes:?}");
+    assert!(notes.contains(&Note::VerifiesAgain { store: number, l1: verified }), "{notes:?}");
 
+    world.config.committer.da = later;
     let sequencer = world.sequencer().await;
     world.verified_up_to(number).await;
     let again = event(&world, events::BatchesVerified::topic(), number).await;
     assert_eq!((again.topics, again.data), (verification.topics, verification.data), "the same verification");
     let again = event(&world, events::BatchCommitted::topic(), number).await;
+    let (input, blobs) = { let t = sent(&again).await; (t.input, t.blob_versioned_hashes) };
+    assert_eq!((input, blobs), (first_sent.input, first_sent.blob_versioned_hashes), "SEQ-INV-4: the same data");
     assert_eq!((again.topics, again.data), (commit.topics, commit.data), "SEQ-INV-4: the same header");
     until("the store to note it", async || (known_verified(&sequencer).await >= number).then_some(())).await;
 
@@ -114,13 +122,20 @@ async fn verified_again(with_commit: bool) {
 /// SEQ-INV-5, SEQ-INV-7: stopped, L1 drops the verification of a batch, and the next start has it verified again.
 #[test]
 fn a_dropped_verification_is_sent_again() {
-    run(verified_again(false));
+    run(verified_again(false, (DataAvailability::Blob, DataAvailability::Blob)));
 }
 
 /// SEQ-INV-4, SEQ-INV-5, SEQ-INV-7: the same when L1 has dropped the commit of the verified batch too.
 #[test]
 fn a_dropped_commit_of_a_verified_batch_is_sent_again() {
-    run(verified_again(true));
+    run(verified_again(true, (DataAvailability::Blob, DataAvailability::Blob)));
+}
+
+/// SEQ-INV-4: the same for batches in call data, when the next start is told to use blobs: what was sealed stays where it
+/// was, and both kinds lie on one chain.
+#[test]
+fn a_dropped_commit_in_call_data_stays_there() {
+    run(verified_again(true, (DataAvailability::CallData, DataAvailability::Blob)));
 }
 
 /// The signed transaction of a deposit, to be mined more than once.
@@ -157,7 +172,7 @@ async fn waiting(sequencer: &Sequencer) {
 #[test]
 fn a_dropped_deposit_is_waited_for() {
     run(async {
-        let world = world().await;
+        let world = world(DataAvailability::Blob).await;
         let prover = world.prover();
         let user = world.user_l1().await;
         let sequencer = world.sequencer().await;
@@ -202,7 +217,7 @@ fn a_dropped_deposit_is_waited_for() {
 #[test]
 fn a_replaced_deposit_is_refused() {
     run(async {
-        let world = world().await;
+        let world = world(DataAvailability::Blob).await;
         let user = world.user_l1().await;
         let sequencer = world.sequencer().await;
         let deposit = signed_deposit(&user, &world, "depositor", 3_000).await;
@@ -228,7 +243,7 @@ fn a_replaced_deposit_is_refused() {
 #[test]
 fn a_repaired_batch_is_proven_again() {
     run(async {
-        let world = world().await;
+        let world = world(DataAvailability::Blob).await;
         let prover = world.prover();
         let sequencer = world.sequencer().await;
         world.verified_up_to(1).await;

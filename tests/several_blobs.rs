@@ -7,40 +7,12 @@
 
 mod common;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::keccak256;
 use common::{Anvil, LIMIT, World, address, client, ether, run};
-use ensemble::{account::Call, rebuild};
-use ensemble_batch::Blob;
+use ensemble::account::Call;
 use ensemble_contracts::events;
-use ensemble_l1::BlockTag;
-
-/// Blobs as anvil serves them: by the number of the execution block.
-#[derive(Debug)]
-struct AnvilBlobs(std::net::SocketAddr);
-
-#[async_trait::async_trait]
-impl rebuild::BlobSource for AnvilBlobs {
-    fn name(&self) -> String {
-        "anvil".to_owned()
-    }
-
-    async fn blobs(
-        &self,
-        place: &rebuild::BlobPlace,
-        hashes: &[B256],
-    ) -> Result<Vec<Blob>, rebuild::BlobSourceError> {
-        let wanted: Vec<String> = hashes.iter().map(B256::to_string).collect();
-        let path = format!("/eth/v1/beacon/blobs/{}?versioned_hashes={}", place.number, wanted.join(","));
-        let answer = common::http(self.0, "GET", &path).await.json();
-        let data: Vec<Bytes> = serde_json::from_value(answer["data"].clone())
-            .map_err(|e| rebuild::BlobSourceError(e.to_string()))?;
-        data.iter()
-            .map(|bytes| Blob::from_slice(bytes).map_err(|e| rebuild::BlobSourceError(e.to_string())))
-            .collect()
-    }
-}
 
 /// SEQ-INV-10: a batch that needs more than two blobs goes to L1 in one transaction, is proven, and comes back from there.
 #[test]
@@ -49,7 +21,6 @@ fn a_batch_of_several_blobs_on_anvil() {
     const NOISE: usize = 100_000;
     let Some(anvil) = Anvil::start() else { return };
     run(async {
-        let address_of_anvil = anvil.url.trim_start_matches("http://").parse().unwrap();
         let mut world = World::on_anvil(anvil).await;
         world.deploy().await;
         let sequencer = world.sequencer().await;
@@ -87,23 +58,9 @@ fn a_batch_of_several_blobs_on_anvil() {
         }
         assert!(blobs.iter().any(|count| *count >= 3), "blobs of the batches: {blobs:?}");
 
-        let (node, config) = world.empty_node("rebuilt").await;
-        let contracts = rebuild::Contracts {
-            proposer: world.deployment().proposer,
-            l1_chain_id: world.deployment().l1_chain_id,
-            l2_chain_id: user.chain_id(),
-        };
-        let settings = rebuild::Settings { up_to: rebuild::UpTo::Depth(0), ..Default::default() };
-        let source = rebuild::Blobs::new(vec![Arc::new(AnvilBlobs(address_of_anvil))]);
-        let engine = ensemble::execution_client(&config).unwrap();
-        let mut rebuild = rebuild::Rebuild::new(l1, engine, source, contracts, settings);
-        let report = rebuild.run(|_| {}).await.unwrap();
+        let report = world.rebuild_from_anvil().await;
         assert_eq!(report.batches, commits.len() as u64);
-        let head = report.position.block;
-        assert!(blocks.iter().all(|number| *number <= head.number));
-        let original = user.client().block(BlockTag::Number(head.number)).await.unwrap().unwrap();
-        assert_eq!(original.hash, head.hash, "SEQ-INV-10: the same chain");
-        node.shutdown().await.unwrap();
+        assert!(blocks.iter().all(|number| *number <= report.position.block.number));
         prover.stop().await.unwrap();
     });
 }

@@ -146,14 +146,20 @@ impl Bed {
         block
     }
 
-    /// Seals a batch of one new block without blobs, as the committer would.
+    /// Seals a batch of one new block without data on L1, as the committer would.
     pub(crate) async fn batch(&self) -> BatchRecord {
+        self.batch_with(|_| B256::ZERO).await
+    }
+
+    /// The same with this `blobs_hash` of its payload.
+    pub(crate) async fn batch_with(&self, blobs_hash: impl FnOnce(&[u8]) -> B256) -> BatchRecord {
         let last = self.store().last_batch().await.unwrap();
         let parent = last.as_ref().map_or(&self.services.chain.genesis_header, |b| &b.header);
         let block = self.block(&[]).await;
         let witness = format!("{{\"block\":{}}}", block.number).into_bytes();
         let extras = BlockExtras { withdrawals: Vec::new(), witness };
         self.store().set_block_extras(block.number, &extras).await.unwrap();
+        let payload = Bytes::from(block.block_hash.to_vec());
         let record = BatchRecord {
             header: BatchHeader {
                 parent_hash: parent.hash(),
@@ -161,14 +167,14 @@ impl Bed {
                 block_hash: block.block_hash,
                 withdrawals_root: B256::ZERO,
                 deposits_hash: B256::ZERO,
-                blobs_hash: B256::ZERO,
+                blobs_hash: blobs_hash(&payload),
                 number: parent.number + 1,
                 deposits_index: 0,
                 sealed_at: block.timestamp,
             },
             first_block: block.number,
             last_block: block.number,
-            payload: Bytes::from(block.block_hash.to_vec()),
+            payload,
             blob_proofs: Vec::new(),
             status: BatchStatus::Sealed,
             commit_tx: None,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};
-use ensemble_batch::BatchHeader;
+use ensemble_batch::{BatchHeader, blobs_hash, call_data_hash};
 use ethers_contract::EthCall;
 
 use crate::abi::{self, bridge, bridge_l2, nested_withdrawer, proposer};
@@ -72,7 +72,7 @@ pub fn bridge_proposer() -> Bytes {
 // ---------------------------------------------------------------------------------------------- OnChainProposer
 
 /// `OnChainProposer.commitBatch(...)`. The parent hash and the blobs hash of the header are not in it: L1 knows the
-/// one and takes the other from the transaction's blobs.
+/// one and makes the other from the transaction's blobs.
 #[must_use]
 pub fn commit_batch(header: &BatchHeader) -> Bytes {
     abi::encode(proposer::CommitBatchCall {
@@ -86,22 +86,36 @@ pub fn commit_batch(header: &BatchHeader) -> Bytes {
     })
 }
 
-/// Reads the call data of [`commit_batch`] back from L1. The parent hash is `parent_hash`, the blobs hash
-/// `blobs_hash`, both as the caller knows them.
+/// [`commit_batch`] of a batch whose payload lies behind the arguments, for a transaction without blobs.
+#[must_use]
+pub fn commit_batch_with_data(header: &BatchHeader, payload: &[u8]) -> Bytes {
+    [commit_batch(header).as_ref(), payload].concat().into()
+}
+
+/// Reads the call data of [`commit_batch`] or [`commit_batch_with_data`] back from L1: the header, and the payload in
+/// the call data, which is empty when there is none or there are blobs. The parent hash and the versioned hashes of the
+/// transaction's blobs are as the caller knows them.
 ///
 /// # Errors
 /// When it is not the call data of `commitBatch`.
-pub fn decode_commit_batch(
-    data: &[u8],
+pub fn decode_commit_batch<'a>(
+    data: &'a [u8],
     parent_hash: B256,
-    blobs_hash: B256,
-) -> Result<BatchHeader, ContractError> {
+    versioned_hashes: &[B256],
+) -> Result<(BatchHeader, &'a [u8]), ContractError> {
+    const ARGUMENTS: usize = 7 * 32;
     let bad = |reason: String| ContractError::BadCall { function: "commitBatch", reason };
     let arguments = data
         .strip_prefix(&proposer::CommitBatchCall::selector())
         .ok_or_else(|| bad("the selector is another".to_owned()))?;
+    let (arguments, rest) = arguments.split_at(arguments.len().min(ARGUMENTS));
+    let (payload, blobs_hash) = match (versioned_hashes, rest) {
+        ([], []) => (rest, B256::ZERO),
+        ([], payload) => (payload, call_data_hash(payload)),
+        (hashes, _) => (&[][..], blobs_hash(hashes)),
+    };
     let read = || -> Result<BatchHeader, String> {
-        let mut words = Words::exact(arguments, 7)?;
+        let mut words = Words::exact(arguments, ARGUMENTS / 32)?;
         Ok(BatchHeader {
             parent_hash,
             state_root: words.word()?,
@@ -114,7 +128,7 @@ pub fn decode_commit_batch(
             number: words.u64()?,
         })
     };
-    read().map_err(bad)
+    read().map(|header| (header, payload)).map_err(bad)
 }
 
 /// `OnChainProposer.verifyBatches(last, proofs)`: proves every batch after the last verified one up to `last`.
@@ -403,22 +417,34 @@ mod tests {
         );
     }
 
-    /// SEQ-INV-10: a committed header is read back from L1.
+    /// SEQ-INV-10: a committed header is read back from L1, and the payload that lies behind it.
     #[test]
     fn commit_round_trip() {
-        let h = header();
+        let hashes = [B256::repeat_byte(1), B256::repeat_byte(2)];
+        let h = BatchHeader { blobs_hash: keccak256(hashes.concat()), ..header() };
         let data = commit_batch(&h);
-        assert_eq!(decode_commit_batch(&data, h.parent_hash, h.blobs_hash).unwrap(), h);
+        assert_eq!(decode_commit_batch(&data, h.parent_hash, &hashes).unwrap(), (h.clone(), &[][..]));
         for broken in [&data[1..], &data[..data.len() - 1], &[], &deposit(Address::ZERO)] {
             assert!(matches!(
-                decode_commit_batch(broken, h.parent_hash, h.blobs_hash),
+                decode_commit_batch(broken, h.parent_hash, &hashes),
                 Err(ContractError::BadCall { function: "commitBatch", .. })
             ));
         }
         let mut wide = data.to_vec();
         wide[4 + 6 * 32] = 1;
-        assert!(decode_commit_batch(&wide, h.parent_hash, h.blobs_hash).is_err());
-        let longer = [data.as_ref(), &[0; 32]].concat();
-        assert!(decode_commit_batch(&longer, h.parent_hash, h.blobs_hash).is_err());
+        assert!(decode_commit_batch(&wide, h.parent_hash, &hashes).is_err());
+
+        let payload = [9, 8, 7];
+        let with_data = commit_batch_with_data(&h, &payload);
+        assert_eq!(with_data.len(), data.len() + payload.len());
+        let in_call_data = BatchHeader { blobs_hash: !keccak256(payload), ..h.clone() };
+        assert_eq!(
+            decode_commit_batch(&with_data, h.parent_hash, &[]).unwrap(),
+            (in_call_data, &payload[..])
+        );
+        // as in the contract, blobs go before call data; with neither there is no data
+        assert_eq!(decode_commit_batch(&with_data, h.parent_hash, &hashes).unwrap(), (h.clone(), &[][..]));
+        let without = BatchHeader { blobs_hash: B256::ZERO, ..h.clone() };
+        assert_eq!(decode_commit_batch(&data, h.parent_hash, &[]).unwrap(), (without, &[][..]));
     }
 }

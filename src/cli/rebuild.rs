@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CliError, args::RebuildArgs, interrupted, say};
 use crate::{
-    config::{Config, LoadOptions},
+    config::{Config, DataAvailability, LoadOptions},
     rebuild::{RebuildStartError, of_config},
 };
 
@@ -17,7 +17,8 @@ pub(super) async fn rebuild(args: &RebuildArgs, options: &LoadOptions) -> Result
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    if config.rebuild.beacon_url.is_empty() && config.rebuild.archive_path.is_none() {
+    let no_source = config.rebuild.beacon_url.is_empty() && config.rebuild.archive_path.is_none();
+    if no_source && config.committer.da != DataAvailability::CallData {
         return Err(CliError::Usage(
             "where are the blobs? Give --beacon URL (a Beacon API of L1), or --archive DIR (a directory of blobs)"
                 .to_owned(),

@@ -539,7 +539,7 @@ macro_rules! choices {
 }
 
 choices! {
-    DataAvailability: "\"blob\" or \"none\"", Syntax::Quoted;
+    DataAvailability: "\"blob\", \"calldata\", \"auto\" or \"none\"", Syntax::Quoted;
     SidecarVersion: "1 or 0", Syntax::Bare;
     WitnessSource: "\"client\" or \"shadow\"", Syntax::Quoted;
     Sp1Prover: "\"mock\", \"cpu\" or \"cuda\"", Syntax::Quoted;

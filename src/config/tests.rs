@@ -275,7 +275,7 @@ fn every_key_is_read_from_every_layer() {
                 "number" | "gwei" => (default.parse::<u64>().unwrap() - 1).max(2).to_string(),
                 "IP address" => "127.0.0.9".to_owned(),
                 "URL" => "http://other:1".to_owned(),
-                "\"blob\" or \"none\"" => "none".to_owned(),
+                "\"blob\", \"calldata\", \"auto\" or \"none\"" => "auto".to_owned(),
                 "1 or 0" => "0".to_owned(),
                 "\"client\" or \"shadow\"" => "shadow".to_owned(),
                 "\"safe\", \"finalized\" or number" => "12".to_owned(),
@@ -407,7 +407,7 @@ interval_ms = 200
 [committer]
 l1_address = "{ADDRESS_1}"
 l1_private_key = "{KEY_0}"
-da = "calldata"
+da = "pigeons"
 max_blobs = 9
 [prover_server]
 l1_address = "{ADDRESS_1}"
@@ -427,7 +427,7 @@ auth_url = "localhost:8551"
         "3. sequencer.toml:4: watcher.max_block_step: \"5000\" is not a whole number",
         "4. sequencer.toml:6: proposer.interval_ms: 200 is below 1000: block timestamps are whole seconds and must grow",
         "5. sequencer.toml:8: committer.l1_address: 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 is not the account of",
-        "6. sequencer.toml:10: committer.da: \"calldata\" is not possible here",
+        "6. sequencer.toml:10: committer.da: \"pigeons\" is not possible here",
         "7. sequencer.toml:11: committer.max_blobs: 9 is above 6",
         "8. sequencer.toml:13: prover_server.l1_address: 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 is the account of [committer], too",
         "9. sequencer.toml:14: prover_server.listen_port: 70000 is out of range",

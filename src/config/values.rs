@@ -47,6 +47,10 @@ choice! {
     DataAvailability {
         /// In EIP-4844 blobs of the commit transaction.
         Blob = "blob",
+        /// In the call data of the commit transaction.
+        CallData = "calldata",
+        /// In blobs, or in call data where that is cheaper.
+        Auto = "auto",
         /// Nowhere (validium): L1 gets only the header.
         None = "none",
     }

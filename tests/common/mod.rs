@@ -1,6 +1,8 @@
 //! A whole sequencer with its L1, its L2 and its provers, for tests that look at it from outside.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+#[cfg(feature = "rebuild")]
+mod from_anvil;
 #[cfg(feature = "cli")]
 pub(crate) mod process;
 
@@ -26,7 +28,7 @@ use ensemble::{
     supervision::{ComponentState, ComponentStatus, EventKind, LifecycleEvent},
     withdrawals::{WithdrawalProof, withdrawal_proof},
 };
-use ensemble_batch::{BatchHeader, ParentRef, blob, blobs_hash, decode_blocks};
+use ensemble_batch::{BatchHeader, ParentRef, blob, decode_blocks};
 use ensemble_contracts::{bytecode, calls, events, returns};
 use ensemble_engine_api::{ExecutionClient, ForkchoiceState, JwtSecret, PayloadStatus};
 use ensemble_l1::{BlockTag, L1Client, L1Log, LogFilter, RpcConfig, RpcL1Client, Wallet};
@@ -789,22 +791,28 @@ impl World {
             let event = events::BatchCommitted::decode(&log.topics, &log.data).unwrap();
             let transaction =
                 l1.call("eth_getTransactionByHash", vec![json!(log.transaction_hash)]).await.unwrap();
-            let hashes: Vec<B256> =
+            let hashes: Option<Vec<B256>> =
                 serde_json::from_value(transaction["blobVersionedHashes"].clone()).unwrap();
+            let hashes = hashes.unwrap_or_default();
             let input: alloy_primitives::Bytes =
                 serde_json::from_value(transaction["input"].clone()).unwrap();
-            header = calls::decode_commit_batch(&input, header.hash(), blobs_hash(&hashes)).unwrap();
+            let (next, in_call_data) = calls::decode_commit_batch(&input, header.hash(), &hashes).unwrap();
+            header = next;
             assert_eq!(header.hash(), event.hash, "batch {}", event.number);
-            // Several commits may be in one L1 block.
-            let wanted: Vec<String> = hashes.iter().map(B256::to_string).collect();
-            let path =
-                format!("/eth/v1/beacon/blobs/{}?versioned_hashes={}", log.block_hash, wanted.join(","));
-            let answer = http(config.beacon_addr, "GET", &path).await;
-            let data: Vec<alloy_primitives::Bytes> =
-                serde_json::from_value(answer.json()["data"].clone()).unwrap();
-            let blobs: Vec<_> = data.iter().map(|b| blob::Blob::from_slice(b).unwrap()).collect();
-            assert_eq!(blobs.len(), hashes.len(), "blobs of batch {}", event.number);
-            let payload = blob::unpack(&blobs).unwrap();
+            let payload = if hashes.is_empty() {
+                in_call_data.to_vec()
+            } else {
+                // Several commits may be in one L1 block.
+                let wanted: Vec<String> = hashes.iter().map(B256::to_string).collect();
+                let path =
+                    format!("/eth/v1/beacon/blobs/{}?versioned_hashes={}", log.block_hash, wanted.join(","));
+                let answer = http(config.beacon_addr, "GET", &path).await;
+                let data: Vec<alloy_primitives::Bytes> =
+                    serde_json::from_value(answer.json()["data"].clone()).unwrap();
+                let blobs: Vec<_> = data.iter().map(|b| blob::Blob::from_slice(b).unwrap()).collect();
+                assert_eq!(blobs.len(), hashes.len(), "blobs of batch {}", event.number);
+                blob::unpack(&blobs).unwrap()
+            };
             for block in decode_blocks(&payload, &parent).unwrap() {
                 let status = engine.new_payload(&block).await.unwrap();
                 assert!(matches!(status, PayloadStatus::Valid { .. }), "block {}: {status:?}", block.number);

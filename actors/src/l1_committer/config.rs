@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use ensemble_batch::BatchLimits;
+use ensemble_l1::FeePolicy;
 
 /// Where the content of batches is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataAvailability {
     /// EIP-4844 blobs.
     Blob,
+    /// The call data of the commit. A batch then has at most what one blob holds, whatever its limits say.
+    CallData,
+    /// Blobs or call data, by the price when a batch is sealed.
+    Auto,
     /// Nowhere (validium): only the header is committed.
     None,
 }
@@ -22,6 +27,8 @@ pub struct L1CommitterConfig {
     pub poll: Duration,
     /// Where the content is published.
     pub da: DataAvailability,
+    /// How L1Sender chooses fees: what `Auto` reckons with.
+    pub fees: FeePolicy,
     /// Limits of one batch.
     pub limits: BatchLimits,
     /// At most this many batches are sealed and not yet committed.

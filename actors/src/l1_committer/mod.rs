@@ -6,6 +6,7 @@
 mod actor;
 mod assembly;
 mod config;
+mod price;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -6,15 +6,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::Actor;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use ensemble_batch::{BatchLimits, GWEI, blob};
+use ensemble_batch::{BLOB_BYTES, BatchLimits, GWEI, blob, usable_bytes};
 use ensemble_contracts::{L2_BRIDGE_ADDRESS, calls, events::WithdrawalInitiated};
 use ensemble_engine_api::{EngineError, mock::MockMethod};
-use ensemble_l1::{Sidecar, SidecarVersion, mock::Method};
+use ensemble_l1::{CallDataGas, FeePolicy, Sidecar, SidecarVersion, mock::Method};
 use ensemble_messages::{
     BatchCommitted, BatchSealed, BlockSealed, IntentId, IntentKind, L1Reorged, Send as SendTx, SendReply,
     SenderRole, TxConfirmed, TxFailed, TxIntent,
 };
-use ensemble_store::{BatchStatus, IntentState};
+use ensemble_store::{BatchRecord, BatchStatus, IntentState};
 use ensemble_supervision::{ExitReason, Outlet, faults};
 use tokio::sync::mpsc::Receiver;
 
@@ -38,6 +38,7 @@ fn config() -> L1CommitterConfig {
         // It works when it is told to.
         poll: Duration::from_secs(3600),
         da: DataAvailability::None,
+        fees: FeePolicy::default(),
         limits: BatchLimits { max_blobs: 0, max_blocks: 1_000, max_gas: u64::MAX, max_deposits: 1_000 },
         max_uncommitted: 100,
     }
@@ -300,6 +301,183 @@ async fn the_seal_time_is_never_ahead_of_l1() {
     assert_eq!(sealed.header.sealed_at, bed.l1.head().timestamp);
     assert!(sealed.header.sealed_at < bed.services.clock.unix_seconds());
     committing.run.stop().await;
+}
+
+/// Checks that the payload is in the call data, behind the header's arguments.
+fn is_in_call_data(batch: &BatchRecord, intent: &TxIntent) {
+    let BatchRecord { header, payload, blob_proofs, .. } = batch;
+    assert!(batch.in_call_data() && blob_proofs.is_empty(), "{header:?}");
+    assert_eq!(header.blobs_hash, B256::from(keccak256(payload).0.map(|byte| !byte)));
+    assert_eq!((&intent.data, intent.blobs), (&calls::commit_batch_with_data(header, payload), 0));
+}
+
+/// The header commits to the call data that the transaction will carry, and it carries it.
+#[actix::test]
+async fn call_data_is_committed_to() {
+    let bed = Bed::new().await;
+    let mut config = config();
+    (config.da, config.limits.max_blobs) = (DataAvailability::CallData, 6);
+    let mut committing = start(&bed, "committer-call-data", config).await;
+    blocks(&bed, 2).await;
+    let (sealed, intent) = committing.batch(&bed).await;
+    let stored = bed.store().batch(1).await.unwrap().unwrap();
+    is_in_call_data(&stored, &intent);
+    assert_eq!((sealed.blobs, &sealed.header), (0, &stored.header));
+    assert!(!stored.payload.is_empty());
+
+    // A transaction holds no more than a blob, whatever the limits say.
+    for seed in 0..3 {
+        bed.engine.add_transaction((0..2_000).flat_map(|n| keccak256(format!("{seed}/{n}")).0).collect());
+        blocks(&bed, 1).await;
+    }
+    committing.run.step().await;
+    for number in [2, 3] {
+        let intent = next(&mut committing.asked).await;
+        let stored = bed.store().batch(number).await.unwrap().unwrap();
+        assert!(stored.payload.len() <= usable_bytes(1), "{} bytes", stored.payload.len());
+        is_in_call_data(&stored, &intent);
+        if number == 2 {
+            assert_eq!((stored.first_block, stored.last_block), (3, 4), "two of them fit");
+            bed.clock.advance(COMMIT_MS);
+            committing.run.step().await;
+        }
+    }
+    committing.run.stop().await;
+}
+
+/// Without data on L1 the header says so.
+#[actix::test]
+async fn a_validium_commits_to_no_data() {
+    let bed = Bed::new().await;
+    let mut committing = start(&bed, "committer-validium", config()).await;
+    blocks(&bed, 1).await;
+    let (sealed, intent) = committing.batch(&bed).await;
+    let stored = bed.store().batch(1).await.unwrap().unwrap();
+    assert_eq!((sealed.header.blobs_hash, stored.in_call_data()), (B256::ZERO, false));
+    assert_eq!((intent.data, intent.blobs), (calls::commit_batch(&stored.header), 0));
+    committing.run.stop().await;
+}
+
+const GWEI_WEI: u128 = 1_000_000_000;
+
+fn auto() -> L1CommitterConfig {
+    let mut config = config();
+    (config.da, config.limits.max_blobs) = (DataAvailability::Auto, 6);
+    config
+}
+
+/// Each batch goes where it is cheaper when it is sealed; a place is left only for one that is cheaper by the margin,
+/// also by a new process.
+#[actix::test]
+async fn auto_goes_where_it_is_cheaper() {
+    let mut bed = Bed::new().await;
+    let mut committing = start(&bed, "committer-auto", auto()).await;
+    // (price of blobs, blobs). The margin is around the price at which both cost the same, which is asked for first.
+    let mut even = None;
+    for (name, blobs) in [("cheap", true), ("dear", false), ("hardly cheaper", false), ("cheap", true), ("hardly dearer", true)] {
+        blocks(&bed, 1).await;
+        let price = match (name, even) {
+            ("cheap", _) | (_, None) => 1,
+            ("dear", Some(_)) => 100 * GWEI_WEI,
+            ("hardly cheaper", Some(even)) => even * 9 / 10,
+            (_, Some(even)) => even * 11 / 10,
+        };
+        bed.l1.set_fees(GWEI_WEI, 0, Some(price));
+        bed.l1.mine();
+        let (sealed, intent) = committing.batch(&bed).await;
+        let stored = bed.store().batch(sealed.header.number).await.unwrap().unwrap();
+        assert_eq!(sealed.blobs, u64::from(blobs), "{name}: {price} wei");
+        match blobs {
+            true => assert_eq!((intent.blobs, intent.data), (1, calls::commit_batch(&stored.header)), "{name}"),
+            false => is_in_call_data(&stored, &intent),
+        }
+        let gas = CallDataGas::of(&stored.payload).used + 18 * (stored.payload.len() as u64).div_ceil(32);
+        let tip = FeePolicy::default().min_priority_fee_per_gas;
+        even = Some(u128::from(gas) * (GWEI_WEI + tip) / BLOB_BYTES as u128);
+        committing.run.stop().await;
+        bed.reopen_store().await;
+        committing = start(&bed, "committer-auto", auto()).await;
+        // It was not told that L1 has them.
+        for _ in 0..sealed.header.number {
+            next(&mut committing.asked).await;
+        }
+    }
+    committing.run.stop().await;
+}
+
+/// SEQ-INV-4: the place that a batch was sealed for stays, with the same bytes, when prices or configuration are others: for
+/// a new process, after a failure, and when L1 drops the commit.
+#[actix::test]
+async fn a_place_is_kept() {
+    const DEAR: u128 = 100 * GWEI_WEI;
+    use DataAvailability::{Auto, Blob, CallData, None as Nowhere};
+    for (name, (da, price), later, blobs) in [
+        ("committer-kept-dear", (Auto, DEAR), (Auto, 1), 0),
+        ("committer-kept-cheap", (Auto, 1), (Auto, DEAR), 1),
+        ("committer-kept-blob", (Blob, DEAR), (CallData, DEAR), 1),
+        ("committer-kept-data", (CallData, 1), (Blob, 1), 0),
+        ("committer-kept-none", (Nowhere, DEAR), (CallData, DEAR), 0),
+    ] {
+        let config = |da| L1CommitterConfig { da, ..auto() };
+        let mut bed = Bed::new().await;
+        bed.l1.set_fees(GWEI_WEI, 0, Some(price));
+        bed.l1.mine();
+        let mut committing = start(&bed, name, config(da)).await;
+        blocks(&bed, 2).await;
+        let (sealed, intent) = committing.batch(&bed).await;
+        let stored = bed.store().batch(1).await.unwrap().unwrap();
+        assert_eq!((sealed.blobs, stored.in_call_data()), (blobs, blobs == 0 && da != Nowhere), "{name}");
+
+        let (da, price) = later;
+        bed.l1.set_fees(GWEI_WEI, 0, Some(price));
+        bed.l1.mine_many(50);
+        committing.run.stop().await;
+        bed.reopen_store().await;
+        let mut committing = start(&bed, name, config(da)).await;
+        assert_eq!(next(&mut committing.asked).await, intent, "{name}: a new process");
+        committing.run.handle.tell(failed(&intent)).await.unwrap();
+        assert_eq!(next(&mut committing.asked).await, intent, "{name}: a failure");
+        committing.proposer.commit(sealed.header.hash());
+        committing.run.handle.tell(confirmed(&intent)).await.unwrap();
+        next(&mut committing.committed).await;
+        committing.proposer.uncommit_above(0);
+        committing.run.handle.tell(L1Reorged { from: 9, common_ancestor: 7 }).await.unwrap();
+        assert_eq!(next(&mut committing.asked).await, intent, "{name}: a reorg");
+        let now = bed.store().batch(1).await.unwrap().unwrap();
+        assert_eq!((now.header, now.payload), (stored.header, stored.payload), "{name}");
+        committing.run.stop().await;
+    }
+}
+
+/// No price, no choice: the batch waits, and nothing is lost. Only `auto` asks for prices.
+#[actix::test]
+async fn prices_are_waited_for() {
+    let bed = Bed::new().await;
+    let mut committing = start(&bed, "committer-prices", auto()).await;
+    bed.l1.fail(Method::FeeHistory, unreachable_l1(), 1);
+    blocks(&bed, 2).await;
+    bed.clock.advance(COMMIT_MS);
+    committing.run.step().await;
+    let reason = committing.run.degraded().await;
+    assert!(reason.contains("connection refused"), "{reason}");
+    let sealed = next(&mut committing.sealed).await;
+    assert_eq!((sealed.first_block, sealed.last_block), (1, 2));
+    assert_eq!(bed.l1.requests(Method::FeeHistory), 2);
+    committing.run.stop().await;
+
+    let bed = Bed::new().await;
+    for (name, da) in [
+        ("committer-prices-blob", DataAvailability::Blob),
+        ("committer-prices-data", DataAvailability::CallData),
+    ] {
+        let mut committing = start(&bed, name, L1CommitterConfig { da, ..auto() }).await;
+        blocks(&bed, 1).await;
+        bed.clock.advance(COMMIT_MS);
+        committing.run.step().await;
+        next(&mut committing.sealed).await;
+        committing.run.stop().await;
+    }
+    assert_eq!(bed.l1.requests(Method::FeeHistory), 0);
 }
 
 // ------------------------------------------------------------------------------------------- identical bytes again

@@ -4,10 +4,10 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use alloy_primitives::{B256, hex};
 use async_trait::async_trait;
-use ensemble_batch::{blobs_hash, versioned_hash};
+use ensemble_batch::{EncodedBatch, blobs_hash, call_data_hash, versioned_hash};
 use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::BlockId;
-use ensemble_l1::{BlockTag, blobs};
+use ensemble_l1::{BlockTag, Market, TxType, blobs};
 use ensemble_messages::{
     BatchCommitted, BatchSealed, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
 };
@@ -17,6 +17,7 @@ use ensemble_supervision::Outlet;
 use super::{
     DataAvailability, L1CommitterConfig,
     assembly::{Added, Assembly},
+    price::{MAX_CALL_DATA, Place, Prices},
 };
 use crate::{
     ActorError, Services,
@@ -70,6 +71,11 @@ impl CommitterWorker {
         out: Arc<L1CommitterOutlets>,
         inbox: Rc<RefCell<Inbox>>,
     ) -> Self {
+        let mut config = config;
+        if config.da == DataAvailability::CallData {
+            // one transaction holds no more
+            config.limits.max_blobs = 1;
+        }
         Self {
             config,
             services,
@@ -142,7 +148,10 @@ impl CommitterWorker {
                 role: SenderRole::Committer,
                 kind: IntentKind::CommitBatch { number },
                 to: self.services.chain.proposer,
-                data: calls::commit_batch(&batch.header),
+                data: match place_of(&batch) {
+                    Place::CallData => calls::commit_batch_with_data(&batch.header, &batch.payload),
+                    Place::Blobs | Place::Nowhere => calls::commit_batch(&batch.header),
+                },
                 blobs: batch.blob_proofs.len() as u64,
             };
             let reply = self
@@ -233,14 +242,35 @@ impl CommitterWorker {
         Ok(Assembly::new(header, block, self.config.limits))
     }
 
+    /// Where the data of a batch goes. The header holds the choice, so it is made once.
+    async fn place(&self, batch: &EncodedBatch) -> Result<Place, ActorError> {
+        match self.config.da {
+            DataAvailability::None => Ok(Place::Nowhere),
+            DataAvailability::Blob => Ok(Place::Blobs),
+            DataAvailability::CallData => Ok(Place::CallData),
+            DataAvailability::Auto if batch.payload.len() > MAX_CALL_DATA => Ok(Place::Blobs),
+            DataAvailability::Auto => {
+                let Services { store, l1, .. } = &self.services;
+                let fees = &self.config.fees;
+                let market = Market::fetch(l1.as_ref(), fees, TxType::Blob).await?;
+                let before = store.last_batch().await?.as_ref().map(place_of);
+                let prices = Prices::of(&batch.payload, batch.blobs.len(), &market, fees);
+                let place = prices.map_or(Place::Blobs, |prices| prices.choose(before));
+                tracing::debug!(?prices, ?before, ?place, bytes = batch.payload.len(), "data of a batch");
+                Ok(place)
+            }
+        }
+    }
+
     async fn seal(&mut self, assembly: Assembly) -> Result<(), ActorError> {
         // L1 refuses a seal time in its future or long past, so ours is that of the newest L1 block. Our own clock may
         // be set to anything.
         let l1_time = self.services.l1.block(BlockTag::Latest).await?.map_or(0, |b| b.timestamp);
         let Some(sealed) = assembly.seal(l1_time)? else { return Ok(()) };
-        let blob_proofs = match self.config.da {
-            DataAvailability::None => Vec::new(),
-            DataAvailability::Blob => {
+        let place = self.place(&sealed.encoded).await?;
+        let blob_proofs = match place {
+            Place::CallData | Place::Nowhere => Vec::new(),
+            Place::Blobs => {
                 let raw = sealed.encoded.blobs.clone();
                 tokio::task::spawn_blocking(move || blobs::blob_proofs(&raw))
                     .await
@@ -248,9 +278,15 @@ impl CommitterWorker {
                     .map_err(|e| ActorError::Blobs(e.to_string()))?
             }
         };
-        let hashes: Vec<B256> = blob_proofs.iter().map(|p| versioned_hash(&p.commitment)).collect();
+        let hash = match place {
+            Place::CallData => call_data_hash(&sealed.encoded.payload),
+            Place::Blobs | Place::Nowhere => {
+                let hashes: Vec<B256> = blob_proofs.iter().map(|p| versioned_hash(&p.commitment)).collect();
+                blobs_hash(&hashes)
+            }
+        };
         let record = BatchRecord {
-            header: sealed.header(blobs_hash(&hashes)),
+            header: sealed.header(hash),
             first_block: sealed.first_block,
             last_block: sealed.last_block,
             payload: sealed.encoded.payload,
@@ -269,6 +305,15 @@ impl CommitterWorker {
             payload_bytes: record.payload.len() as u64,
         });
         Ok(())
+    }
+}
+
+/// Where the data of a sealed batch goes.
+fn place_of(batch: &BatchRecord) -> Place {
+    match (batch.blob_proofs.is_empty(), batch.in_call_data()) {
+        (false, _) => Place::Blobs,
+        (true, true) => Place::CallData,
+        (true, false) => Place::Nowhere,
     }
 }
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use ensemble_batch::blob;
 use ensemble_contracts::errors::describe_revert;
 use ensemble_l1::{
-    BlobTx, BlockTag, Eip1559Tx, FeePlan, L1Error, Sidecar, SignedTx, TxManager, TxReceipt, TxType,
+    BlobTx, BlockTag, CallDataGas, Eip1559Tx, FeePlan, L1Error, Sidecar, SignedTx, TxManager, TxReceipt, TxType,
     fees::Market,
     tx_manager::{
         Action, ChainView, FeeDecision, Funds, GasBook, IntentId as ManagedId, Outcome, PastTx, SignFailure,
@@ -199,9 +199,10 @@ impl SenderWorker {
         let from = state.key.wallet.address();
         let hashes = call.sidecar.as_ref().map(Sidecar::versioned_hashes).unwrap_or_default();
         let kind = state.intents.get(id).map(gas_kind).unwrap_or_default();
+        let data_gas = CallDataGas::of(&call.data);
         if state.manager.in_flight_before(nonce).next().is_some() {
             let pending = l1.estimate_gas_pending(from, call.to, call.data.clone(), &hashes).await;
-            return match (pending, state.gas.unsimulated(&kind, id)) {
+            return match (pending, state.gas.unsimulated(&kind, id, data_gas)) {
                 (Ok(gas), _) => Ok(gas.saturating_add(gas / 5)),
                 (Err(_), Some(limit)) => Ok(limit),
                 (Err(_), None) => Err(SignFailure::Wait),
@@ -210,7 +211,7 @@ impl SenderWorker {
         match l1.estimate_gas(from, Some(call.to), U256::ZERO, call.data.clone(), &hashes).await {
             Ok(gas) => {
                 state.reverts.remove(id);
-                state.gas.passed(&kind, gas);
+                state.gas.passed(&kind, gas, data_gas);
                 Ok(gas.saturating_add(gas / 5))
             }
             Err(L1Error::ExecutionReverted { data, .. }) => {
@@ -558,7 +559,7 @@ fn managed(intent: &TxIntent) -> ManagedId {
     ManagedId(id.to_owned())
 }
 
-/// Transactions of one kind take the same gas.
+/// Transactions of one kind take the same gas, but for their call data.
 fn gas_kind(intent: &TxIntent) -> String {
     match intent.kind {
         IntentKind::CommitBatch { .. } => format!("commit/{}", intent.blobs),

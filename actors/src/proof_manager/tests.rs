@@ -12,7 +12,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, Bytes};
-use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
+use ensemble_batch::{BatchInput, ProgramKey, PublicValues, call_data_hash};
 use ensemble_l1::L1Error;
 use ensemble_messages::{
     BatchCommitted, BatchProof, BatchVerified, FailureKind, Heartbeat, JoinGivenUp, JoinProofs, LeaseId,
@@ -242,7 +242,7 @@ async fn batches_are_leased_in_order() {
     let bed = Bed::new().await;
     let managing = start(&bed, "manager-order").await;
     assert_eq!(managing.request("a").await, idle());
-    let (one, two) = (bed.batch().await, bed.batch().await);
+    let (one, two) = (bed.batch().await, bed.batch_with(call_data_hash).await);
     let work = managing.work("a").await;
     assert_eq!((work.task.last_batch(), work.lease_ms), (1, LEASE_MS));
     let input = unpacked(&work);
@@ -252,7 +252,9 @@ async fn batches_are_leased_in_order() {
     assert_eq!(input.chain_config, Bytes::from_static(b"{}"));
     let second = managing.work("b").await;
     assert_eq!(second.task.last_batch(), 2);
-    assert_eq!(unpacked(&second).parent.hash(), two.header.parent_hash);
+    let second = unpacked(&second);
+    assert_eq!((second.parent.hash(), second.da_payload), (two.header.parent_hash, two.payload.clone()));
+    assert_eq!((input.in_call_data, second.in_call_data), (false, true), "where the payload lies");
     assert_eq!(managing.request("c").await, idle());
     // A prover that lost its connection gets its batch again.
     assert_eq!(managing.work("a").await.task.last_batch(), 1);

@@ -155,6 +155,7 @@ impl Desk {
             sealed_at: batch.header.sealed_at,
             da_payload: &batch.payload,
             blobs: &batch.blob_proofs,
+            in_call_data: batch.in_call_data(),
         };
         let blocks = batch.last_block - batch.first_block + 1;
         let mut packer = InputPacker::new(head, blocks, self.config.max_input_bytes).map_err(failed)?;

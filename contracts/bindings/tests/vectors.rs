@@ -5,7 +5,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use ensemble_batch::{
     BatchHeader, L2Withdrawal, MerkleProof, ProgramKey, PublicValues, WithdrawalTree, blobs_hash,
-    deposit_leaf, next_deposits_hash,
+    call_data_hash, deposit_leaf, next_deposits_hash,
 };
 use ensemble_contracts::{VerifierKind, create2, verifiers};
 use serde_json::Value;
@@ -132,6 +132,14 @@ fn blob_hashes() {
     assert_eq!(keccak256(hashes.concat()), b256(&v["hash"]));
     assert_eq!(blobs_hash(&hashes), b256(&v["hash"]));
     assert_eq!(blobs_hash(&[]), B256::ZERO);
+}
+
+#[test]
+fn hash_of_call_data() {
+    let v = &vectors()["callData"];
+    let payload: Bytes = text(&v["payload"]).parse().unwrap();
+    assert_eq!(call_data_hash(&payload), b256(&v["hash"]));
+    assert_eq!(call_data_hash(&payload), !keccak256(&payload));
 }
 
 /// SEQ-INV-7.

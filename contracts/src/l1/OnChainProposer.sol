@@ -41,6 +41,8 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     bytes32 public constant GUARDIAN_ROLE = keccak256("GUARDIAN_ROLE");
     /// A batch has at most this many blobs.
     uint256 private constant MAX_BLOBS = 16;
+    /// Bytes of the selector and the arguments of `commitBatch`.
+    uint256 private constant COMMIT_LENGTH = 4 + 7 * 32;
     /// There are at most this many proof backends.
     uint256 private constant MAX_BACKENDS = 15;
     // Of `PackedBackend.packed`.
@@ -52,7 +54,8 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     IDepositQueue public immutable BRIDGE;
     /// @notice Whether batches may go without proofs, when no backend is configured. Never on a network of worth.
     bool public immutable DEV_MODE;
-    /// @notice Whether a batch must carry blobs. False means validium: data is available elsewhere.
+    /// @notice Whether a batch must carry its data, in blobs or in call data. False means validium: data is available
+    /// elsewhere.
     bool public immutable REQUIRE_BLOBS;
     /// @notice Seconds that a deposit may wait before batches without it cannot be verified.
     uint64 public immutable MAX_DEPOSIT_WAIT;
@@ -102,7 +105,7 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     error NotProver(address account);
     /// @notice Batches are committed in order. Most often the batch was committed before.
     error UnexpectedBatchNumber(uint256 expected, uint256 actual);
-    /// @notice The transaction carries no blob.
+    /// @notice The transaction carries neither blobs nor data behind its arguments.
     error BlobsMissing();
     /// @notice The transaction carries more blobs than a batch may have.
     error TooManyBlobs();
@@ -187,7 +190,8 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
     // ------------------------------------------------------------------------------------------- commit, verify
 
     /// @notice Commits batch `number`, which must be the next one. For the sequencer only.
-    /// The transaction's blobs are the batch's data. Parameters as in `BatchHeader`.
+    /// The transaction's blobs are the batch's data. A transaction without blobs may have the data behind the arguments
+    /// in its call data. Parameters as in `BatchHeader`.
     function commitBatch(
         bytes32 stateRoot,
         bytes32 blockHash,
@@ -314,11 +318,23 @@ contract OnChainProposer is AccessControlUpgradeable, UUPSUpgradeable, IVerified
             size += 32;
         }
         if (size == 0) {
+            if (msg.data.length > COMMIT_LENGTH) return _callDataHash();
             if (REQUIRE_BLOBS) revert BlobsMissing();
             return 0;
         }
         assembly ("memory-safe") {
             hash := keccak256(list, size)
+        }
+    }
+
+    /// The complement of the hash of what is behind the arguments of `commitBatch`. It is never the hash of a list of
+    /// versioned hashes, so nobody can commit to blobs by naming their hashes in call data.
+    function _callDataHash() private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let start := mload(0x40)
+            let size := sub(calldatasize(), COMMIT_LENGTH)
+            calldatacopy(start, COMMIT_LENGTH, size)
+            hash := not(keccak256(start, size))
         }
     }
 

@@ -15,7 +15,8 @@ struct BatchHeader {
     bytes32 withdrawalsRoot;
     /// Rolling hash of the deposits after the batch, low 32 bits zero.
     bytes32 depositsHash;
-    /// keccak256 of the concatenated EIP-4844 versioned hashes of the batch's blobs, zero without blobs.
+    /// keccak256 of the concatenated EIP-4844 versioned hashes of the batch's blobs. With the data in call data instead,
+    /// the complement of its keccak256. Zero without data.
     bytes32 blobsHash;
     /// Batch number, from 1. 0 is the genesis header.
     uint64 number;

@@ -128,6 +128,58 @@ contract CommitTest is Base {
         send(h);
     }
 
+    /// Commits as the sequencer, with `data` behind the arguments.
+    function sendWithData(BatchHeader memory h, bytes memory data) internal returns (bool success) {
+        bytes memory arguments = abi.encodeCall(
+            OnChainProposer.commitBatch,
+            (
+                h.stateRoot,
+                h.blockHash,
+                h.withdrawalsRoot,
+                h.depositsHash,
+                h.depositsIndex,
+                h.sealedAt,
+                uint40(h.number)
+            )
+        );
+        vm.prank(SEQUENCER);
+        (success,) = address(proposer).call(abi.encodePacked(arguments, data));
+    }
+
+    /// Call data in place of blobs is committed to, to the byte.
+    function testFuzz_dataInCallData(bytes calldata data) public {
+        vm.assume(data.length > 0);
+        setBlobs(0);
+        BatchHeader memory h = nextHeader(0, 0);
+        h.blobsHash = ~keccak256(data);
+        assertTrue(sendWithData(h, data));
+        assertEq(proposer.committedHash(1), hashOf(h));
+    }
+
+    /// Versioned hashes in call data are not the blobs that they name: nobody can commit to blobs that L1 has not seen.
+    function testFuzz_hashesOfBlobsAreNoBlobs(uint8 count) public {
+        count = uint8(bound(count, 1, 16));
+        bytes32[] memory blobs = new bytes32[](count);
+        for (uint256 i; i < count; ++i) {
+            blobs[i] = bytes32((uint256(1) << 248) | i);
+        }
+        setBlobs(0);
+        BatchHeader memory h = nextHeader(0, 0);
+        h.blobsHash = keccak256(abi.encodePacked(blobs));
+        assertTrue(sendWithData(h, abi.encodePacked(blobs)));
+        assertTrue(proposer.committedHash(1) != hashOf(h));
+        h.blobsHash = ~h.blobsHash;
+        assertEq(proposer.committedHash(1), hashOf(h));
+    }
+
+    /// Where there are blobs, they are the data.
+    function test_blobsGoBeforeCallData() public {
+        BatchHeader memory h = nextHeader(0, 0);
+        h.blobsHash = setBlobs(2);
+        assertTrue(sendWithData(h, hex"0102"));
+        assertEq(proposer.committedHash(1), hashOf(h));
+    }
+
     function test_atMost16Blobs() public {
         BatchHeader memory h = nextHeader(0, 0);
         setBlobs(17);

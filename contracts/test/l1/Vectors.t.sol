@@ -152,8 +152,16 @@ contract VectorsTest is Test {
     }
 
     function test_blobs() public {
-        bytes32[] memory blobs = json.readBytes32Array(".blobs.versionedHashes");
-        vm.blobhashes(blobs);
+        vm.blobhashes(json.readBytes32Array(".blobs.versionedHashes"));
+        commitWithData("", json.readBytes32(".blobs.hash"));
+    }
+
+    function test_callData() public {
+        commitWithData(json.readBytes(".callData.payload"), json.readBytes32(".callData.hash"));
+    }
+
+    /// A commit with `data` behind its arguments is one of a header with `blobsHash`.
+    function commitWithData(bytes memory data, bytes32 blobsHash) internal {
         vm.warp(1_700_000_000);
         OnChainProposer impl = new OnChainProposer(IDepositQueue(address(1)), true, true, 1, 1);
         bytes memory init = abi.encodeCall(
@@ -168,10 +176,12 @@ contract VectorsTest is Test {
         OnChainProposer proposer = OnChainProposer(address(new ERC1967Proxy(address(impl), init)));
         BatchHeader memory h;
         h.parentHash = proposer.committedHash(0);
-        h.blobsHash = json.readBytes32(".blobs.hash");
+        h.blobsHash = blobsHash;
         h.number = 1;
         h.sealedAt = uint64(block.timestamp);
-        proposer.commitBatch(0, 0, 0, 0, 0, h.sealedAt, 1);
+        bytes memory call = abi.encodeCall(OnChainProposer.commitBatch, (0, 0, 0, 0, 0, h.sealedAt, 1));
+        (bool success,) = address(proposer).call(abi.encodePacked(call, data));
+        assertTrue(success);
         assertEq(proposer.committedHash(1), hashMemory(h));
     }
 

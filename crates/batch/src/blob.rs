@@ -213,6 +213,14 @@ pub fn versioned_hash(commitment: &FixedBytes<48>) -> B256 {
     B256::from(hash)
 }
 
+/// What stands in [`crate::BatchHeader::blobs_hash`] when the payload lies in the call data of the commit: the complement
+/// of its `keccak256`. It is never the hash of a list of versioned hashes, so a list of hashes in call data does not
+/// pass for the blobs that it names.
+#[must_use]
+pub fn call_data_hash(payload: &[u8]) -> B256 {
+    !keccak256(payload)
+}
+
 /// `keccak256` of the concatenated versioned hashes, zero without blobs: [`crate::BatchHeader::blobs_hash`].
 #[must_use]
 pub fn blobs_hash(versioned_hashes: &[B256]) -> B256 {

@@ -17,7 +17,8 @@ pub struct BatchHeader {
     pub withdrawals_root: B256,
     /// Deposits rolling hash after the batch (low 32 bits zero).
     pub deposits_hash: B256,
-    /// `keccak256` of the concatenated EIP-4844 versioned hashes of the batch's blobs; zero without blobs.
+    /// `keccak256` of the concatenated EIP-4844 versioned hashes of the batch's blobs ([`crate::blobs_hash`]), or
+    /// [`crate::call_data_hash`] of its payload; zero when its data is not on L1.
     pub blobs_hash: B256,
     /// Batch number, from 1; 0 is the genesis header.
     pub number: u64,

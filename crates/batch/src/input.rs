@@ -29,6 +29,8 @@ pub struct BatchInput {
     pub da_payload: Bytes,
     /// One per blob, in order; empty in a batch without blobs.
     pub blobs: Vec<BlobProof>,
+    /// Whether the payload lies in the call data of the commit; then there are no blobs.
+    pub in_call_data: bool,
     /// Execution witness of each block: the JSON that `debug_executionWitness` answered for it.
     pub witnesses: Vec<Bytes>,
     /// The L2's chain configuration: the `config` object of its genesis as canonical JSON

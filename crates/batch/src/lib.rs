@@ -18,7 +18,8 @@ mod withdrawals;
 mod tests;
 
 pub use blob::{
-    BLOB_BYTES, Blob, BlobError, blobs_hash, blobs_needed, pack, unpack, usable_bytes, versioned_hash,
+    BLOB_BYTES, Blob, BlobError, blobs_hash, blobs_needed, call_data_hash, pack, unpack, usable_bytes,
+    versioned_hash,
 };
 pub use block::{SealedBlock, Withdrawal, deposits_index_of, prev_randao};
 #[cfg(feature = "encode")]

@@ -96,6 +96,14 @@ impl Default for FeePolicy {
     }
 }
 
+impl FeePolicy {
+    /// The tip of a fresh transaction: the usual one within the bounds of the policy.
+    #[must_use]
+    pub fn tip(&self, market: &Market) -> u128 {
+        market.tip.min(self.max_priority_fee_per_gas).max(self.min_priority_fee_per_gas)
+    }
+}
+
 /// A fee field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,7 +195,7 @@ impl FeePlan {
     /// [`FeeCapReached`] when the next base fee with the tip, or the blob base fee, passes its cap. Below that, the
     /// head room that the multipliers want is cut down to the cap.
     pub fn fresh(market: &Market, policy: &FeePolicy, kind: TxType) -> Result<Self, FeeCapReached> {
-        let tip = market.tip.min(policy.max_priority_fee_per_gas).max(policy.min_priority_fee_per_gas);
+        let tip = policy.tip(market);
         let needed = market.base_fee.saturating_add(tip);
         let wanted =
             market.base_fee.saturating_mul(multiplier(policy.base_fee_multiplier)).saturating_add(tip);

@@ -1,8 +1,8 @@
-//! The blobs hold exactly the payload.
+//! The blobs, or the call data, hold exactly the payload.
 
 use alloy_primitives::B256;
 use c_kzg::{Blob, Bytes48, KzgSettings, ethereum_kzg_settings};
-use ensemble_batch::{BlobProof, blobs_hash, blobs_needed, pack, versioned_hash};
+use ensemble_batch::{BlobProof, blobs_hash, blobs_needed, call_data_hash, pack, versioned_hash};
 
 use crate::error::ProgramError;
 
@@ -19,10 +19,13 @@ pub fn warm_up() {
 }
 
 /// Checks each commitment against the blob that the payload packs to (EIP-4844 `verify_blob_kzg_proof`) and returns
-/// the header's `blobs_hash`.
-pub(crate) fn verify(payload: &[u8], proofs: &[BlobProof]) -> Result<B256, ProgramError> {
-    if proofs.is_empty() {
-        return Ok(B256::ZERO);
+/// the header's `blobs_hash`. L1 hashes call data itself, so there is nothing to check of it.
+pub(crate) fn verify(payload: &[u8], proofs: &[BlobProof], in_call_data: bool) -> Result<B256, ProgramError> {
+    match (proofs.is_empty(), in_call_data) {
+        (true, true) => return Ok(call_data_hash(payload)),
+        (true, false) => return Ok(B256::ZERO),
+        (false, true) => return Err(ProgramError::BlobCount { expected: 0, found: proofs.len() }),
+        (false, false) => {}
     }
     let expected = blobs_needed(payload.len());
     if expected != proofs.len() {

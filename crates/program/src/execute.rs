@@ -114,7 +114,7 @@ fn run(input: &BatchInput, stop: &dyn Fn() -> bool) -> Result<ProgramOutput, Pro
         block_hash: last.block_hash,
         withdrawals_root: WithdrawalTree::new(&withdrawals.into_inner()).root(),
         deposits_hash: deposits.hash,
-        blobs_hash: blobs::verify(&input.da_payload, &input.blobs)?,
+        blobs_hash: blobs::verify(&input.da_payload, &input.blobs, input.in_call_data)?,
         number,
         deposits_index: deposits.index,
         sealed_at: input.sealed_at,

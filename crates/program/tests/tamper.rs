@@ -11,7 +11,7 @@ use std::sync::{
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, keccak256};
 use common::{Content, L2, blob_proofs, signed, withdraw_call};
 use ensemble_batch::{
-    BatchInput, ParentRef, ProgramKey, SealedBlock, Withdrawal, decode_blocks, encode_blocks,
+    BatchHeader, BatchInput, ParentRef, ProgramKey, SealedBlock, Withdrawal, decode_blocks, encode_blocks,
 };
 use ensemble_node::COMMON_BRIDGE_L2;
 use ensemble_program::{InvalidPart, ProgramError, ProgramOutput, execute, execute_unless};
@@ -320,6 +320,45 @@ fn blobs_hold_exactly_the_payload() {
     }
     let out = changed("no blobs", |i| i.blobs.clear()).unwrap();
     assert_eq!(out.header.blobs_hash, B256::ZERO);
+    let e = changed("in_call_data", |i| i.in_call_data = true).unwrap_err();
+    assert_eq!(e, ProgramError::BlobCount { expected: 0, found: 1 });
+}
+
+/// A batch in call data has the header that L1 makes of the same bytes, and nothing else passes for it.
+#[test]
+fn call_data_is_exactly_the_payload() {
+    let in_call_data = |i: &mut BatchInput| {
+        i.blobs.clear();
+        i.in_call_data = true;
+    };
+    let right = changed("call data instead of blobs", in_call_data).unwrap();
+    let payload = &fixture().0.da_payload;
+    assert_eq!(right.header.blobs_hash, B256::from(keccak256(payload).0.map(|byte| !byte)));
+    assert_eq!(BatchHeader { blobs_hash: fixture().1.header.blobs_hash, ..right.header.clone() }, fixture().1.header);
+    // the other two places give other headers
+    let out = changed("nowhere", |i| i.blobs.clear()).unwrap();
+    assert_ne!(out.public_values, right.public_values);
+
+    let refused = |name: &str, bytes: Vec<u8>| {
+        let e = changed(name, |i| {
+            in_call_data(i);
+            i.da_payload = bytes.into();
+        });
+        assert!(matches!(e, Err(ProgramError::Payload(_))), "{name}: {e:?}");
+    };
+    refused("a byte more", [payload.as_ref(), &[0]].concat());
+    refused("a byte less", payload[..payload.len() - 1].to_vec());
+    refused("a byte before", [&[0], payload.as_ref()].concat());
+    refused("nothing", Vec::new());
+    for at in (0..payload.len()).step_by(41) {
+        let out = changed("a payload byte", |i| {
+            in_call_data(i);
+            let mut bytes = i.da_payload.to_vec();
+            bytes[at] ^= 1;
+            i.da_payload = bytes.into();
+        });
+        assert!(out.is_err(), "byte {at}");
+    }
 }
 
 /// Changes one witness as JSON.

@@ -229,6 +229,7 @@ mod tests {
             da_payload: Bytes::from_static(b"payload"),
             blobs: vec![],
             witnesses: vec![Bytes::from_static(b"{}")],
+            in_call_data: false,
             chain_config: Bytes::from_static(b"{}"),
         }
     }

@@ -101,6 +101,7 @@ mod tests {
             da_payload: Bytes::from_static(b"not a batch"),
             blobs: vec![],
             witnesses: vec![],
+            in_call_data: false,
             chain_config: Bytes::from_static(b"{}"),
         }
     }

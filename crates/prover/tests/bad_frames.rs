@@ -93,6 +93,7 @@ fn input(rng: &mut StdRng) -> BatchInput {
             3
         ],
         witnesses: (0..5).map(|_| random_bytes(rng, 500).into()).collect(),
+        in_call_data: false,
         chain_config: Bytes::from_static(b"{\"chainId\":2}"),
     }
 }

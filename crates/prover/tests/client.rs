@@ -44,6 +44,7 @@ fn input(batch_number: u64) -> BatchInput {
         da_payload: Bytes::from_static(b"payload"),
         blobs: vec![],
         witnesses: vec![],
+        in_call_data: false,
         chain_config: Bytes::from_static(b"{}"),
     }
 }
@@ -63,6 +64,7 @@ fn packed(task: ProofTask, input: &BatchInput) -> Work {
         sealed_at: input.sealed_at,
         da_payload: &input.da_payload,
         blobs: &input.blobs,
+        in_call_data: input.in_call_data,
     };
     let packer = InputPacker::new(head, 0, 1 << 24).unwrap();
     let input = Arc::new(packer.finish(&input.chain_config).unwrap());

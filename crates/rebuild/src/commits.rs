@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use alloy_primitives::{Address, B256};
-use ensemble_batch::{BatchHeader, blobs_hash};
+use alloy_primitives::{Address, B256, Bytes};
+use ensemble_batch::BatchHeader;
 use ensemble_contracts::{calls, events, returns};
 use ensemble_l1::{BlockTag, L1Client, L1Error, L1Log, LogFilter, RangeSize};
 
@@ -22,6 +22,17 @@ pub struct Commit {
     pub block_number: u64,
     /// Hash of that block.
     pub block_hash: B256,
+}
+
+/// Where the data of a batch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchData {
+    /// In blobs with these versioned hashes.
+    Blobs(Vec<B256>),
+    /// In the call data of the commit: the payload.
+    CallData(Bytes),
+    /// Not on L1 (validium).
+    Nowhere,
 }
 
 /// Reads what a proposer has committed.
@@ -122,7 +133,7 @@ impl CommitLog {
         Ok(all)
     }
 
-    /// The header of a batch and the versioned hashes of its blobs, from the transaction that committed it.
+    /// The header of a batch and where its data is, from the transaction that committed it.
     ///
     /// # Errors
     /// When L1 does not serve the transaction, or the header that it holds does not have the event's hash.
@@ -130,15 +141,20 @@ impl CommitLog {
         &self,
         commit: &Commit,
         parent_hash: B256,
-    ) -> Result<(BatchHeader, Vec<B256>), RebuildError> {
+    ) -> Result<(BatchHeader, BatchData), RebuildError> {
         let Commit { number, hash, transaction, .. } = *commit;
         let found = self.l1.transaction(transaction).await?;
         let found = found.ok_or(RebuildError::NoTransaction { number, transaction })?;
         let hashes = found.blob_versioned_hashes;
-        let header = calls::decode_commit_batch(&found.input, parent_hash, blobs_hash(&hashes))?;
+        let (header, payload) = calls::decode_commit_batch(&found.input, parent_hash, &hashes)?;
         if header.hash() != hash {
             return Err(RebuildError::OtherHeader { number, ours: header.hash(), l1: hash });
         }
-        Ok((header, hashes))
+        let data = match (&hashes[..], payload) {
+            ([], []) => BatchData::Nowhere,
+            ([], payload) => BatchData::CallData(Bytes::copy_from_slice(payload)),
+            _ => BatchData::Blobs(hashes),
+        };
+        Ok((header, data))
     }
 }

@@ -83,7 +83,7 @@ pub enum RebuildError {
     },
     /// The batch has no data on L1.
     #[error(
-        "batch {number} has no blobs: its data is not on L1, and the chain cannot be rebuilt from L1 alone"
+        "batch {number} has no data on L1, neither in blobs nor in call data: the chain cannot be rebuilt from L1 alone"
     )]
     NoData {
         /// Number.

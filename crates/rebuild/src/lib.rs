@@ -1,10 +1,10 @@
 //! The L2 from L1 alone.
 //!
 //! The proposer's `BatchCommitted` events name the transactions that committed batches; those carry the headers in their
-//! call data and the blocks in their blobs. [`Rebuild`] reads them, checks each header against the contract and each blob
-//! against its versioned hash, and gives the blocks to an execution client over the Engine API, which executes them. What
-//! comes out is the chain that was committed, to the same block hash (SEQ-INV-10), or an error that says which batch is
-//! not what L1 says it is.
+//! call data and the blocks in their blobs, or in their call data too. [`Rebuild`] reads them, checks each header against
+//! the contract and each blob against its versioned hash, and gives the blocks to an execution client over the Engine API,
+//! which executes them. What comes out is the chain that was committed, to the same block hash (SEQ-INV-10), or an error
+//! that says which batch is not what L1 says it is.
 //!
 //! Nothing that serves data is believed: L1's node only as far as the contract's state that it reports, a source of blobs
 //! not at all. A rebuild that was interrupted goes on where the execution client is. [`Rebuild::follow`] never ends: it
@@ -31,7 +31,7 @@ mod rebuild;
 
 pub use beacon::BeaconApi;
 pub use blobs::{BlobPlace, BlobSource, BlobSourceError, Blobs};
-pub use commits::{Commit, CommitLog};
+pub use commits::{BatchData, Commit, CommitLog};
 pub use directory::Directory;
 pub use error::RebuildError;
 pub use rebuild::{Contracts, Position, Rebuild, Report, Settings, Step, UpTo};

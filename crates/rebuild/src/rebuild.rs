@@ -12,7 +12,7 @@ use ensemble_error::{Classify, Severity};
 use ensemble_l1::{BlockTag, L1Block, L1Client};
 use futures::{StreamExt, stream};
 
-use crate::{BlobPlace, Blobs, Commit, CommitLog, RebuildError};
+use crate::{BatchData, BlobPlace, Blobs, Commit, CommitLog, RebuildError};
 
 /// First wait after an error that may pass; doubles up to [`WAIT_MAX`].
 const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -419,10 +419,12 @@ impl Rebuild {
     /// Header and payload of a batch.
     async fn fetch(&self, commit: Commit, parent: B256) -> Result<Fetched, RebuildError> {
         let number = commit.number;
-        let (header, hashes) = self.log.header(&commit, parent).await?;
-        if hashes.is_empty() {
-            return Err(RebuildError::NoData { number });
-        }
+        let (header, data) = self.log.header(&commit, parent).await?;
+        let hashes = match data {
+            BatchData::Nowhere => return Err(RebuildError::NoData { number }),
+            BatchData::CallData(payload) => return Ok(Fetched { header, payload: payload.to_vec() }),
+            BatchData::Blobs(hashes) => hashes,
+        };
         let mut place = self.place(&commit).await?;
         let blobs = loop {
             match self.blobs.fetch(number, &place, &hashes).await {

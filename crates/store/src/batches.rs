@@ -1,7 +1,7 @@
 //! Sealed batches.
 
 use alloy_primitives::{B256, Bytes};
-use ensemble_batch::{BatchHeader, BlobProof};
+use ensemble_batch::{BatchHeader, BlobProof, call_data_hash};
 use sqlx::sqlite::SqliteRow;
 
 use crate::{
@@ -56,6 +56,14 @@ pub struct BatchRecord {
     pub commit_tx: Option<B256>,
     /// The verify transaction, once known.
     pub verify_tx: Option<B256>,
+}
+
+impl BatchRecord {
+    /// Whether the payload goes to L1 in the call data of the commit. The header has it, so it never changes.
+    #[must_use]
+    pub fn in_call_data(&self) -> bool {
+        self.blob_proofs.is_empty() && self.header.blobs_hash == call_data_hash(&self.payload)
+    }
 }
 
 fn record(row: &SqliteRow) -> Result<BatchRecord, StoreError> {

@@ -805,6 +805,27 @@ async fn a_setback_is_kept_until_the_proof_is_there() {
     assert_eq!(left, (0,));
 }
 
+/// Where the payload goes is in what is stored, also by earlier versions: in blobs, in call data, or nowhere.
+#[tokio::test]
+async fn the_place_of_a_payload_is_kept() {
+    let mut bed = Bed::new().await;
+    let in_blobs = batch(None, 1);
+    let mut in_call_data = batch(Some(&in_blobs), 1);
+    in_call_data.blob_proofs.clear();
+    in_call_data.header.blobs_hash = B256::from(keccak256(&in_call_data.payload).0.map(|byte| !byte));
+    let mut nowhere = batch(Some(&in_call_data), 1);
+    nowhere.blob_proofs.clear();
+    nowhere.header.blobs_hash = B256::ZERO;
+    for record in [&in_blobs, &in_call_data, &nowhere] {
+        bed.store.insert_batch(record).await.unwrap();
+    }
+    bed.reopen().await;
+    for (record, expected) in [(in_blobs, false), (in_call_data, true), (nowhere, false)] {
+        let stored = bed.store.batch(record.header.number).await.unwrap().unwrap();
+        assert_eq!((&stored, stored.in_call_data()), (&record, expected));
+    }
+}
+
 #[tokio::test]
 async fn batches_that_lack_a_proof() {
     let bed = Bed::new().await;

@@ -178,6 +178,7 @@ impl L2 {
             parent_block: sealed[0].number - 1,
             sealed_at: self.timestamp + 1,
             blobs: if blobs { blob_proofs(&payload) } else { Vec::new() },
+            in_call_data: false,
             da_payload: payload.into(),
             witnesses: blocks.iter().map(|(_, witness)| witness.clone()).collect(),
             chain_config: self.chain_config.clone(),

@@ -99,6 +99,8 @@ pub struct InputHead<'a> {
     pub da_payload: &'a [u8],
     /// Its blobs.
     pub blobs: &'a [BlobProof],
+    /// Whether the payload lies in the call data of the commit.
+    pub in_call_data: bool,
 }
 
 /// Encodes and compresses an input piece by piece, so that neither its encoding nor all of its witnesses are ever in
@@ -125,10 +127,10 @@ impl InputPacker {
     /// [`InputError::TooLarge`]; [`InputError::Packing`] when there is no memory for the compressor.
     pub fn new(head: InputHead<'_>, witnesses: u64, max: usize) -> Result<Self, InputError> {
         let mut packer = Self::empty(max)?;
-        let InputHead { parent, parent_block, sealed_at, da_payload, blobs } = head;
+        let InputHead { parent, parent_block, sealed_at, da_payload, blobs, in_call_data } = head;
         packer.put(&(parent, parent_block, sealed_at))?;
         packer.put_bytes(da_payload)?;
-        packer.put(&(blobs, witnesses))?;
+        packer.put(&(blobs, in_call_data, witnesses))?;
         Ok(packer)
     }
 

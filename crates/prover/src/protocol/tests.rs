@@ -88,6 +88,7 @@ fn batch_input() -> BatchInput {
         da_payload: Bytes::from_static(b"payload"),
         blobs: vec![BlobProof { commitment: FixedBytes::repeat_byte(7), proof: FixedBytes::repeat_byte(8) }],
         witnesses: vec![Bytes::from_static(b"{}"), Bytes::new()],
+        in_call_data: false,
         chain_config: Bytes::from_static(b"{\"chainId\":2}"),
     }
 }
@@ -343,6 +344,7 @@ fn packed(input: &BatchInput, max: usize) -> Result<PackedInput, InputError> {
         sealed_at: input.sealed_at,
         da_payload: &input.da_payload,
         blobs: &input.blobs,
+        in_call_data: input.in_call_data,
     };
     let mut packer = InputPacker::new(head, input.witnesses.len() as u64, max)?;
     for witness in &input.witnesses {
@@ -360,6 +362,7 @@ fn large_input() -> (BatchInput, PackedInput) {
         (seed >> 56) as u8
     };
     input.witnesses = (0..3).map(|_| (0..700_000).map(|_| noise()).collect::<Vec<u8>>().into()).collect();
+    (input.blobs, input.in_call_data) = (Vec::new(), true);
     let packed = packed(&input, 1 << 22).unwrap();
     (input, packed)
 }
