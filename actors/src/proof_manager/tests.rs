@@ -1031,6 +1031,22 @@ async fn a_range_that_nobody_joins_is_given_up() {
     assert_eq!(managing.request("b").await, idle());
     bed.batch().await;
     assert_eq!(managing.work("a").await.task, ProofTask::Batch { number: 3 }, "it does not rest");
+
+    // A prover that is never heard of again keeps neither the range nor its lease for ever.
+    managing.join(1, 3).await;
+    assert_eq!(managing.request("b").await, idle(), "batch 3 has no proof");
+    managing.join(1, 2).await;
+    let gone = managing.work("gone").await;
+    assert_eq!(managing.request("b").await, idle());
+    bed.clock.advance(LEASE_MS);
+    assert_eq!(managing.work("b").await.task, gone.task);
+    bed.clock.advance(LEASE_MS);
+    let batch = bed.store().batch(3).await.unwrap().unwrap();
+    assert_eq!(managing.submit("a", LeaseId(1), &managing.proof(&batch)).await, SubmitReply::Accepted);
+    managing.join(2, 3).await;
+    assert_eq!(managing.work("c").await.task, ProofTask::Join { first: 2, last: 3 });
+    let leases = bed.store().leases().await.unwrap();
+    assert_eq!(leases.iter().map(|l| (l.first_batch, l.batch_number)).collect::<Vec<_>>(), [(2, 3)]);
     managing.run.stop().await;
 }
 

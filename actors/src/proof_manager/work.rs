@@ -285,6 +285,11 @@ impl Desk {
                 return Ok(None);
             }
         };
+        // Those of ranges that were wanted before end here when their provers are gone.
+        let now = self.now_ms();
+        for old in leases.iter().filter(|l| range_of(l).is_some_and(|r| r != range) && l.expires_at <= now) {
+            store.remove_lease(old.id).await?;
+        }
         let lease = store.insert_range_lease(first, last, prover_type, prover, self.lease_until()).await?;
         tracing::info!(first, last, %prover_type, prover, "proofs given to a prover, to make one of them");
         let task = ProofTask::Join { first, last };

@@ -644,6 +644,42 @@ async fn no_other_range_while_one_is_under_way() {
     verifying.run.stop().await;
 }
 
+/// SEQ-INV-7: a reorg takes the verification of a range away: each of its batches is a committed one again, and the same
+/// bytes verify all of them anew, although one of them could go by itself.
+#[actix::test]
+async fn a_dropped_range_is_sent_again() {
+    let bed = Bed::new().await;
+    proven(&bed, 3).await;
+    bed.store().insert_range_proof(1, &range_proof(3), "p").await.unwrap();
+    let mut verifying = start_ranges(&bed, "proofs-range-dropped", exec_only(), TOGETHER).await;
+    let range = next(&mut verifying.asked).await;
+    for transaction in [7, 8] {
+        assert_eq!(bed.store().put_intent(&range).await.unwrap(), ensemble_store::IntentState::Pending);
+        let transaction = B256::with_last_byte(transaction);
+        bed.store().confirm_intent(&range.id, transaction).await.unwrap();
+        verifying.proposer.verify(3);
+        verifying.run.step().await;
+        for number in 1..=3 {
+            let told = next(&mut verifying.verified).await;
+            assert_eq!((told.number, told.transaction), (number, Some(transaction)));
+        }
+        if transaction == B256::with_last_byte(8) {
+            break;
+        }
+        verifying.proposer.verify(0);
+        for _ in 0..3 {
+            verifying.whole_step(&bed).await;
+            assert!(verifying.asked.try_recv().is_err(), "may be a lag");
+            bed.l1.mine();
+        }
+        verifying.run.step().await;
+        assert_eq!(next(&mut verifying.asked).await, range, "the same bytes");
+        assert_eq!(bed.store().batches_at(BatchStatus::Committed).await.unwrap(), [1, 2, 3]);
+    }
+    assert!(verifying.joins.try_recv().is_err());
+    verifying.run.stop().await;
+}
+
 /// In dev mode a range needs no proof.
 #[actix::test]
 async fn dev_mode_verifies_what_is_there() {
