@@ -13,6 +13,7 @@ use ensemble::config::{Config, DataAvailability};
 use ensemble_batch::{BLOB_BYTES, call_data_hash};
 use ensemble_contracts::{calls, events};
 use ensemble_l1::{L1Transaction, TxReceipt};
+use ensemble_store::Store;
 use serde_json::json;
 
 /// Bytes of the selector and the arguments of `commitBatch`.
@@ -55,13 +56,13 @@ fn batches_in_call_data_are_proven_and_come_back() {
         world.transfers(&user, "receiver", 30).await;
         let withdrawn = world.withdraw(&user, address("on L1"), ether(1_250)).await;
         world.claim(&sequencer, &withdrawn).await;
-        let store = sequencer.services().store.clone();
         world.stop_with_all_committed(&sequencer).await;
         let report = prover.stop().await.unwrap();
         assert_eq!((report.rejected, report.failed), (0, 0));
         let books = world.books().await;
         assert!(books.verified >= 1);
 
+        let store = Store::open(&world.folder.path().join("ensemble.db")).await.unwrap();
         let commits = commits(&world).await;
         assert_eq!((commits.len() as u64, with_blobs(&commits)), (books.committed, 0));
         for ((transaction, _), number) in commits.iter().zip(1..) {
@@ -86,7 +87,8 @@ fn auto_takes_call_data_and_blobs_by_their_price() {
     const UNTIL_CHEAP: u64 = 512;
     let folder = tempfile::TempDir::new().unwrap();
     let genesis = folder.path().join("genesis.json");
-    let fork = json!({ "chainId": 31337, "terminalTotalDifficulty": "0x0", "londonBlock": 0, "osakaTime": 0 });
+    let fork =
+        json!({ "chainId": 31337, "terminalTotalDifficulty": "0x0", "londonBlock": 0, "osakaTime": 0 });
     let content = json!({
         "config": fork,
         "alloc": {},

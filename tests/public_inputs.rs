@@ -15,8 +15,8 @@ use ensemble::{
 };
 
 use ensemble_batch::{
-    BatchHeader, GWEI, L2Withdrawal, ProgramKey, PublicValues, WithdrawalTree, deposit_leaf,
-    call_data_hash, next_deposits_hash,
+    BatchHeader, GWEI, L2Withdrawal, ProgramKey, PublicValues, WithdrawalTree, call_data_hash, deposit_leaf,
+    next_deposits_hash,
 };
 use ensemble_contracts::{calls, events, returns};
 use ensemble_l1::{BlockTag, TxReceipt};

@@ -103,8 +103,15 @@ async fn verified_again(with_commit: bool, (da, later): (DataAvailability, DataA
     let again = event(&world, events::BatchesVerified::topic(), number).await;
     assert_eq!((again.topics, again.data), (verification.topics, verification.data), "the same verification");
     let again = event(&world, events::BatchCommitted::topic(), number).await;
-    let (input, blobs) = { let t = sent(&again).await; (t.input, t.blob_versioned_hashes) };
-    assert_eq!((input, blobs), (first_sent.input, first_sent.blob_versioned_hashes), "SEQ-INV-4: the same data");
+    let (input, blobs) = {
+        let t = sent(&again).await;
+        (t.input, t.blob_versioned_hashes)
+    };
+    assert_eq!(
+        (input, blobs),
+        (first_sent.input, first_sent.blob_versioned_hashes),
+        "SEQ-INV-4: the same data"
+    );
     assert_eq!((again.topics, again.data), (commit.topics, commit.data), "SEQ-INV-4: the same header");
     until("the store to note it", async || (known_verified(&sequencer).await >= number).then_some(())).await;
 

@@ -27,9 +27,7 @@ impl BlobSource for AnvilBlobs {
         let answer = http(self.0, "GET", &path).await.json();
         let data: Vec<Bytes> =
             serde_json::from_value(answer["data"].clone()).map_err(|e| BlobSourceError(e.to_string()))?;
-        data.iter()
-            .map(|bytes| Blob::from_slice(bytes).map_err(|e| BlobSourceError(e.to_string())))
-            .collect()
+        data.iter().map(|bytes| Blob::from_slice(bytes).map_err(|e| BlobSourceError(e.to_string()))).collect()
     }
 }
 
@@ -50,7 +48,8 @@ impl World {
         };
         let settings = Settings { up_to: UpTo::Depth(0), ..Default::default() };
         let engine = ensemble::execution_client(&config).unwrap();
-        let mut rebuild = Rebuild::new(client(&self.l1_url()), engine, Blobs::new(blobs), contracts, settings);
+        let mut rebuild =
+            Rebuild::new(client(&self.l1_url()), engine, Blobs::new(blobs), contracts, settings);
         let report = rebuild.run(|_| {}).await.unwrap();
         let head = report.position.block;
         let original = l2.block(BlockTag::Number(head.number)).await.unwrap().unwrap();

@@ -136,7 +136,10 @@ mod tests {
         let tipped = Market { tip: 100_000, ..cheap };
         assert_eq!(choose(&cheap, &untipped()), Place::CallData);
         assert_eq!(choose(&tipped, &untipped()), Place::Blobs);
-        assert_eq!(choose(&cheap, &FeePolicy { min_priority_fee_per_gas: 100_000, ..untipped() }), Place::Blobs);
+        assert_eq!(
+            choose(&cheap, &FeePolicy { min_priority_fee_per_gas: 100_000, ..untipped() }),
+            Place::Blobs
+        );
         let capped = FeePolicy { max_priority_fee_per_gas: 1, ..untipped() };
         assert_eq!(choose(&tipped, &capped), Place::CallData);
         let unknown = Market { blob_base_fee: None, ..cheap };
@@ -146,7 +149,10 @@ mod tests {
     /// What was before stays until the other is cheaper by more than 20 %.
     #[test]
     fn a_change_needs_a_margin() {
-        let at = |blobs: u64, call_data: u64| Prices { blobs: U256::from(blobs), call_data: U256::from(call_data) };
+        let at = |blobs: u64, call_data: u64| Prices {
+            blobs: U256::from(blobs),
+            call_data: U256::from(call_data),
+        };
         for (blobs, call_data, before, after) in [
             (1_000, 801, Place::Blobs, Place::Blobs),
             (1_000, 800, Place::Blobs, Place::Blobs),
@@ -168,7 +174,11 @@ mod tests {
         let full = vec![7; MAX_CALL_DATA];
         let of = |blobs, market: &Market| Prices::of(&full, blobs, market, &policy).unwrap();
         for before in [None, Some(Place::Blobs), Some(Place::CallData)] {
-            assert_eq!(of(16, &most).choose(before), Place::Blobs, "more gas than blob gas, and each dearer by its tip");
+            assert_eq!(
+                of(16, &most).choose(before),
+                Place::Blobs,
+                "more gas than blob gas, and each dearer by its tip"
+            );
             assert_eq!(of(16, &Market { base_fee: 1, tip: 1, ..most }).choose(before), Place::CallData);
             assert_eq!(of(16, &Market { blob_base_fee: Some(1), ..most }).choose(before), Place::Blobs);
         }

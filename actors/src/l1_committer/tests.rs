@@ -374,7 +374,13 @@ async fn auto_goes_where_it_is_cheaper() {
     let mut committing = start(&bed, "committer-auto", auto()).await;
     // (price of blobs, blobs). The margin is around the price at which both cost the same, which is asked for first.
     let mut even = None;
-    for (name, blobs) in [("cheap", true), ("dear", false), ("hardly cheaper", false), ("cheap", true), ("hardly dearer", true)] {
+    for (name, blobs) in [
+        ("cheap", true),
+        ("dear", false),
+        ("hardly cheaper", false),
+        ("cheap", true),
+        ("hardly dearer", true),
+    ] {
         blocks(&bed, 1).await;
         let price = match (name, even) {
             ("cheap", _) | (_, None) => 1,
@@ -388,7 +394,9 @@ async fn auto_goes_where_it_is_cheaper() {
         let stored = bed.store().batch(sealed.header.number).await.unwrap().unwrap();
         assert_eq!(sealed.blobs, u64::from(blobs), "{name}: {price} wei");
         match blobs {
-            true => assert_eq!((intent.blobs, intent.data), (1, calls::commit_batch(&stored.header)), "{name}"),
+            true => {
+                assert_eq!((intent.blobs, intent.data), (1, calls::commit_batch(&stored.header)), "{name}")
+            }
             false => is_in_call_data(&stored, &intent),
         }
         let gas = CallDataGas::of(&stored.payload).used + 18 * (stored.payload.len() as u64).div_ceil(32);

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use ensemble_batch::blob;
 use ensemble_contracts::errors::describe_revert;
 use ensemble_l1::{
-    BlobTx, BlockTag, CallDataGas, Eip1559Tx, FeePlan, L1Error, Sidecar, SignedTx, TxManager, TxReceipt, TxType,
+    BlobTx, BlockTag, CallDataGas, Eip1559Tx, FeePlan, L1Error, Sidecar, SignedTx, TxManager, TxReceipt,
+    TxType,
     fees::Market,
     tx_manager::{
         Action, ChainView, FeeDecision, Funds, GasBook, IntentId as ManagedId, Outcome, PastTx, SignFailure,

@@ -334,7 +334,10 @@ fn call_data_is_exactly_the_payload() {
     let right = changed("call data instead of blobs", in_call_data).unwrap();
     let payload = &fixture().0.da_payload;
     assert_eq!(right.header.blobs_hash, B256::from(keccak256(payload).0.map(|byte| !byte)));
-    assert_eq!(BatchHeader { blobs_hash: fixture().1.header.blobs_hash, ..right.header.clone() }, fixture().1.header);
+    assert_eq!(
+        BatchHeader { blobs_hash: fixture().1.header.blobs_hash, ..right.header.clone() },
+        fixture().1.header
+    );
     // the other two places give other headers
     let out = changed("nowhere", |i| i.blobs.clear()).unwrap();
     assert_ne!(out.public_values, right.public_values);
