@@ -30,7 +30,7 @@ mod withdrawals;
 pub use blobs::warm_up;
 #[cfg(feature = "native")]
 pub use crypto::Native;
-pub use crypto::Portable;
+pub use crypto::{Accelerator, Portable, Software};
 pub use error::{InvalidPart, ProgramError};
 pub use ethrex_crypto::{Crypto, CryptoError};
 pub use execute::{ProgramOutput, execute, execute_in_place, execute_unless, execute_with};

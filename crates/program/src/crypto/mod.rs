@@ -12,7 +12,7 @@ use ethrex_crypto::Crypto;
 
 #[cfg(feature = "native")]
 pub use native::Native;
-pub use portable::Portable;
+pub use portable::{Accelerator, Portable, Software};
 
 /// Loads what [`Native`] needs for KZG proofs.
 #[cfg(feature = "native")]
@@ -25,5 +25,5 @@ pub(crate) fn default() -> Arc<dyn Crypto> {
     #[cfg(feature = "native")]
     return Arc::new(Native);
     #[cfg(not(feature = "native"))]
-    Arc::new(Portable)
+    Arc::new(Portable(Software))
 }
