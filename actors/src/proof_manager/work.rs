@@ -344,15 +344,16 @@ impl Desk {
         let verdict = tokio::task::spawn_blocking(move || check.check(&checked))
             .await
             .map_err(|e| ActorError::Task(e.to_string()))?;
-        if let Err(why) = verdict {
-            return rejected(ProofRejection::Invalid(why));
-        }
+        let proof = match verdict {
+            Ok(for_l1) => BatchProof { proof: for_l1, ..proof.clone() },
+            Err(why) => return rejected(ProofRejection::Invalid(why)),
+        };
         if let Some(verifier) = on_chain
-            && let Some(why) = self.refused_on_l1(verifier, proof).await?
+            && let Some(why) = self.refused_on_l1(verifier, &proof).await?
         {
             return rejected(ProofRejection::Invalid(why));
         }
-        Ok(if store.insert_proof(proof, prover).await? {
+        Ok(if store.insert_proof(&proof, prover).await? {
             SubmitReply::Accepted
         } else {
             SubmitReply::Duplicate

@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IProofVerifier} from "../Types.sol";
 import {Groth16} from "./Groth16.sol";
-import {risc0ClaimDigest} from "./Risc0Claim.sol";
+import {Risc0Claim} from "./Risc0Claim.sol";
 
 /// What a proposer says of itself.
 interface IDevMode {
@@ -13,7 +13,7 @@ interface IDevMode {
 /// @title Believes that a RISC Zero program ran. FOR DEVELOPMENT ONLY: whoever knows a batch can make its seal.
 /// @notice A seal is 36 bytes: selector ffffffff and the digest of the receipt's claim, as RISC Zero's own mock verifier
 /// has it. A contract that calls this one has to be deployed for development; a proposer without DEV_MODE is refused.
-contract Risc0DevelopmentVerifier is IProofVerifier {
+contract Risc0DevelopmentVerifier is Risc0Claim, IProofVerifier {
     bytes4 public constant SELECTOR = 0xffffffff;
     uint256 private constant LENGTH = 36;
 
@@ -25,10 +25,8 @@ contract Risc0DevelopmentVerifier is IProofVerifier {
         // Accounts may ask what a proposer would be told.
         if (msg.sender.code.length != 0 && !_isDevelopment(msg.sender)) revert NotForDevelopment(msg.sender);
         if (proof.length != LENGTH) revert Groth16.InvalidProofLength(LENGTH, proof.length);
-        if (
-            bytes4(proof) != SELECTOR
-                || bytes32(proof[4:]) != risc0ClaimDigest(programKey, sha256(publicValues))
-        ) {
+        if (bytes4(proof) != SELECTOR || bytes32(proof[4:]) != claimDigest(programKey, sha256(publicValues)))
+        {
             revert Groth16.ProofInvalid();
         }
     }

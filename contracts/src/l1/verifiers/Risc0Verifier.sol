@@ -3,14 +3,14 @@ pragma solidity ^0.8.30;
 
 import {IProofVerifier} from "../Types.sol";
 import {Groth16, VARIABLE, VerifyingKey} from "./Groth16.sol";
-import {risc0ClaimDigest} from "./Risc0Claim.sol";
+import {Risc0Claim} from "./Risc0Claim.sol";
 
 /// @title RISC Zero's Groth16 seals.
 /// @notice The program key is the image id, the public values are the journal. A proof is a seal: 4 bytes selector,
 /// A, B, C: 260 bytes. Public inputs: control root (two halves), digest of the receipt's claim (two halves), control
 /// id of the identity program over BN254.
 /// As in risc0-groth16 3.0.5 (src/verifier.rs).
-contract Risc0Verifier is Groth16, IProofVerifier {
+contract Risc0Verifier is Groth16, Risc0Claim, IProofVerifier {
     uint256 private constant SELECTOR_LENGTH = 4;
     /// @notice The first bytes of every seal: those of the digest of key, control root and control id.
     bytes4 public immutable SELECTOR;
@@ -28,11 +28,6 @@ contract Risc0Verifier is Groth16, IProofVerifier {
         SELECTOR = selector;
         CONTROL_ROOT = controlRoot;
         BN254_CONTROL_ID = bn254ControlId;
-    }
-
-    /// @notice The digest of the claim that program `imageId` ended well with a journal of this sha256.
-    function claimDigest(bytes32 imageId, bytes32 journalDigest) public pure returns (bytes32) {
-        return risc0ClaimDigest(imageId, journalDigest);
     }
 
     /// @inheritdoc IProofVerifier
