@@ -20,7 +20,7 @@ pub(crate) enum Proofs {
         cargo devnet                      a devnet that runs until ctrl-c\n  \
         cargo devnet -- --demo            deposit, transfers, withdrawal and claim; exits 0 if every balance is right\n  \
         cargo devnet -- --demo --provers 4   the same, with batches proven in parallel, and who proved which\n  \
-        cargo devnet --features risc0 -- --demo --prover risc0   batches executed in RISC Zero's zkVM\n  \
+        cargo run --release -p devnet --features risc0 -- --demo --prover risc0   the same in RISC Zero's zkVM\n  \
         cargo devnet -- --datadir data    keeps the chains in ./data and goes on with them at the next start\n  \
         cargo devnet -- --l1-port 0       any free port (works for every port)"
 )]

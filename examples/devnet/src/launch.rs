@@ -140,7 +140,7 @@ fn risc0_backend() -> Result<Box<dyn ProverBackend>, DevnetError> {
 
 #[cfg(not(feature = "risc0"))]
 fn without_risc0() -> DevnetError {
-    DevnetError::Prover("--prover risc0 needs the feature: cargo devnet --features risc0 -- --prover risc0".to_owned())
+    DevnetError::Prover("--prover risc0 needs the feature: cargo run --release -p devnet --features risc0 -- --prover risc0".to_owned())
 }
 
 /// Shows what each batch takes in the zkVM.
