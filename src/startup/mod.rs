@@ -387,7 +387,6 @@ pub(crate) async fn wanted_proofs(
 
 /// How what RISC Zero's provers hand in is checked.
 #[cfg(feature = "risc0")]
-#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
 fn receipt_check(config: &Config, on_chain: OnChainCheck) -> Result<Arc<dyn ProofCheck>, StartError> {
     use ensemble_risc0::Seals;
     let seals = if config.deployer.risc0_development_verifier {

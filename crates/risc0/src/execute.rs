@@ -2,6 +2,7 @@
 //! few that the guest makes.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::B256;
 use anyhow::{Result, bail};
@@ -85,15 +86,19 @@ impl Guest {
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Execution, Risc0Error> {
         let calls = Calls::new(input);
-        let mut executor = Executor::new(self.image().clone(), &calls, None, Vec::new(), None);
-        let stopped = std::sync::atomic::AtomicBool::new(false);
-        let run = executor.run(limits.segment_po2, MAX_INSN_CYCLES, CycleLimit::Hard(limits.cycles), |_| {
-            if stop() {
-                stopped.store(true, std::sync::atomic::Ordering::Relaxed);
-                bail!("stopped");
-            }
-            Ok(())
-        });
+        let stopped = AtomicBool::new(false);
+        let run = Executor::new(self.image().clone(), &calls, None, Vec::new(), None).run(
+            limits.segment_po2,
+            MAX_INSN_CYCLES,
+            CycleLimit::Hard(limits.cycles),
+            |_| {
+                if stop() {
+                    stopped.store(true, Ordering::Relaxed);
+                    bail!("stopped");
+                }
+                Ok(())
+            },
+        );
         let result = match run {
             Ok(result) => result,
             Err(_) if stopped.into_inner() => return Err(Risc0Error::Stopped),

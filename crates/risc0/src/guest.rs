@@ -49,7 +49,6 @@ impl Guest {
                 return Err(Risc0Error::Guest("it has two places for the chain".to_owned()));
             }
         };
-        drop(places);
         elf.get_mut(place..place + 32)
             .ok_or_else(|| Risc0Error::Guest("it is cut off".to_owned()))?
             .copy_from_slice(program.0.as_slice());

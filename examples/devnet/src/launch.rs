@@ -128,7 +128,6 @@ fn ask_for_risc0(_: &mut Config, _: &serde_json::Value) -> Result<(), DevnetErro
 }
 
 #[cfg(feature = "risc0")]
-#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
 fn risc0_backend() -> Result<Box<dyn ProverBackend>, DevnetError> {
     Ok(Box::new(Cycles(ensemble_prover::Risc0Backend::development())))
 }
