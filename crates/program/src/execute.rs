@@ -86,6 +86,9 @@ pub(crate) fn run(
     crypto: &Arc<dyn Crypto>,
 ) -> Result<ProgramOutput, ProgramError> {
     let (config, program_key) = config::parse(input.chain_config)?;
+    if let Some(expected) = input.program.filter(|expected| *expected != program_key) {
+        return Err(ProgramError::OtherChain { expected: expected.0, found: program_key.0 });
+    }
     let parent = input.parent;
     let number = parent.number.checked_add(1).ok_or(ProgramError::Overflow { what: "the batch number" })?;
 

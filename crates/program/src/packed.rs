@@ -109,12 +109,9 @@ impl PackedInput {
             blobs: &self.blobs,
             witnesses: Witnesses::Packed(&self.witnesses),
             chain_config: &self.chain_config,
+            program: Some(program),
         };
-        let output = run(&input, &|| false, crypto)?;
-        if output.program_key != program {
-            return Err(ProgramError::OtherChain { expected: program.0, found: output.program_key.0 });
-        }
-        Ok(output.public_values)
+        run(&input, &|| false, crypto).map(|output| output.public_values)
     }
 }
 
@@ -127,6 +124,8 @@ pub(crate) struct Input<'a> {
     pub(crate) blobs: &'a [BlobProof],
     pub(crate) witnesses: Witnesses<'a>,
     pub(crate) chain_config: &'a [u8],
+    /// The one program and chain that is proven, when there is one.
+    pub(crate) program: Option<ProgramKey>,
 }
 
 impl<'a> Input<'a> {
@@ -139,6 +138,7 @@ impl<'a> Input<'a> {
             blobs: &input.blobs,
             witnesses: Witnesses::Json(&input.witnesses),
             chain_config: &input.chain_config,
+            program: None,
         }
     }
 }
