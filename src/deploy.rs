@@ -256,15 +256,19 @@ impl<P: Fn(&DeployStep)> Deployer<'_, P> {
 
     /// A verifier with the committed key. What is at its address already must have that key.
     async fn verifier(&mut self, kind: VerifierKind) -> Result<Address, DeployError> {
-        let step = verifiers::deployment(self.factory, self.salt, kind);
+        let address = self.step(verifiers::deployment(self.factory, self.salt, kind)).await?;
+        let answer = self.l1.call(address, calls::verifier_key_hash(), BlockTag::Latest).await?;
+        if returns::b256(&answer)? == verifiers::key_hash(kind) {
+            Ok(address)
+        } else {
+            Err(DeployError::OtherDeployment { address })
+        }
+    }
+
+    async fn step(&mut self, step: ensemble_contracts::deploy::DeploymentStep) -> Result<Address, DeployError> {
         let call = Call { to: Some(self.factory), value: U256::ZERO, data: step.data };
         self.ensure(step.name, step.address, call).await?;
-        let answer = self.l1.call(step.address, calls::verifier_key_hash(), BlockTag::Latest).await?;
-        if returns::b256(&answer)? == verifiers::key_hash(kind) {
-            Ok(step.address)
-        } else {
-            Err(DeployError::OtherDeployment { address: step.address })
-        }
+        Ok(step.address)
     }
 
     /// The factory: by the deployment proxy where there is one, else by the deployer's own CREATE.
@@ -317,7 +321,7 @@ fn zkvms(config: &Config) -> Vec<Zkvm> {
             ProverType::Risc0,
             VerifierKind::Risc0,
             d.risc0_contract_verifier,
-            d.risc0_deploy_verifier,
+            d.risc0_deploy_verifier || d.risc0_development_verifier,
             d.risc0_program_key,
         ),
         (
@@ -389,6 +393,9 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
     for zkvm in &zkvms {
         let verifier = match zkvm.verifier {
             Some(verifier) => verifier,
+            None if zkvm.kind == ProverType::Risc0 && config.deployer.risc0_development_verifier => {
+                deployer.step(verifiers::risc0_development(deployer.factory, deployer.salt)).await?
+            }
             None => deployer.verifier(zkvm.contract).await?,
         };
         verifiers.push((zkvm.kind, verifier));
@@ -415,7 +422,7 @@ pub async fn deploy<P: Fn(&DeployStep)>(config: &Config, progress: P) -> Result<
         deployer: deployer.account.address(),
         salt,
         settings: ProposerSettings {
-            dev_mode,
+            dev_mode: dev_mode || config.deployer.risc0_development_verifier,
             require_blobs: !matches!(config.committer.da, DataAvailability::None),
             max_deposit_wait: config.deployer.max_deposit_wait_s,
             seal_window: config.deployer.seal_window_s,

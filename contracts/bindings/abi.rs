@@ -40,6 +40,9 @@ pub(crate) mod sp1 {
 pub(crate) mod risc0 {
     ethers_contract::abigen!(Risc0Verifier, "artifacts/Risc0Verifier.json");
 }
+pub(crate) mod risc0_development {
+    ethers_contract::abigen!(Risc0DevelopmentVerifier, "artifacts/Risc0DevelopmentVerifier.json");
+}
 pub(crate) mod pico {
     ethers_contract::abigen!(PicoVerifier, "artifacts/PicoVerifier.json");
 }

@@ -65,6 +65,13 @@ pub(crate) fn risc0_verifier() -> Bytes {
     owned(&abi::risc0::RISC0VERIFIER_BYTECODE)
 }
 
+/// Init code of a verifier that believes RISC Zero's development seals, of proposers with DEV_MODE. It has no constructor
+/// arguments.
+#[must_use]
+pub fn risc0_development_verifier() -> Bytes {
+    owned(&abi::risc0_development::RISC0DEVELOPMENTVERIFIER_BYTECODE)
+}
+
 pub(crate) fn pico_verifier() -> Bytes {
     owned(&abi::pico::PICOVERIFIER_BYTECODE)
 }

@@ -132,7 +132,7 @@ fn panic_meaning(code: u64) -> &'static str {
     }
 }
 
-fn abis() -> [&'static Abi; 10] {
+fn abis() -> [&'static Abi; 11] {
     [
         &abi::proposer::ONCHAINPROPOSER_ABI,
         &abi::bridge::COMMONBRIDGE_ABI,
@@ -140,6 +140,7 @@ fn abis() -> [&'static Abi; 10] {
         &abi::attestation::ATTESTATIONVERIFIER_ABI,
         &abi::sp1::SP1VERIFIER_ABI,
         &abi::risc0::RISC0VERIFIER_ABI,
+        &abi::risc0_development::RISC0DEVELOPMENTVERIFIER_ABI,
         &abi::pico::PICOVERIFIER_ABI,
         &abi::deployer::DETERMINISTICDEPLOYER_ABI,
         &abi::proxy::ERC1967PROXY_ABI,

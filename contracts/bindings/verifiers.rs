@@ -161,6 +161,18 @@ pub fn deployment(factory: Address, salt: B256, kind: VerifierKind) -> Deploymen
     }
 }
 
+/// [`deployment`] of the verifier that believes RISC Zero's development seals. It has no key, and refuses proposers that were
+/// not deployed with DEV_MODE.
+#[must_use]
+pub fn risc0_development(factory: Address, salt: B256) -> DeploymentStep {
+    let code = bytecode::risc0_development_verifier();
+    DeploymentStep {
+        name: "Risc0DevelopmentVerifier",
+        address: create2::create2_address(factory, salt, &code),
+        data: create2::deploy(salt, &code),
+    }
+}
+
 /// What `KEY_HASH()` of a verifier with the committed key answers:
 /// `keccak256(abi.encode(key, public inputs that are the same for every proof))`.
 #[must_use]

@@ -19,6 +19,7 @@ const CONTRACTS = {
   NestedWithdrawer: ["NestedWithdrawer.sol", true],
   OnChainProposer: ["OnChainProposer.sol", false],
   PicoVerifier: ["PicoVerifier.sol", false],
+  Risc0DevelopmentVerifier: ["Risc0DevelopmentVerifier.sol", false],
   Risc0Verifier: ["Risc0Verifier.sol", false],
   Sp1Verifier: ["Sp1Verifier.sol", false],
   TimelockController: ["TimelockController.sol", false],

@@ -147,6 +147,25 @@ pub(super) async fn prover(options: &LoadOptions) -> Result<ExitCode, CliError> 
             tracing::info!(attester = %attestation.account.address, "exec backend");
             Box::new(ExecBackend::new(key, domain).with_peers(client.peer_attesters.iter().copied()))
         }
+        #[cfg(feature = "risc0")]
+        (None, ProverType::Risc0, _) if client.risc0_dev_mode => {
+            tracing::warn!("risc0 backend: executes, and hands in receipts that prove nothing");
+            Box::new(ensemble_prover::risc0::Risc0Backend::development())
+        }
+        #[cfg(not(feature = "risc0"))]
+        (None, ProverType::Risc0, _) if client.risc0_dev_mode => {
+            return Err(CliError::Usage(
+                "prover_client.risc0_dev_mode needs a build with the feature `risc0`".to_owned(),
+            ));
+        }
+        (None, ProverType::Risc0, _) => {
+            return Err(CliError::Usage(
+                "STARKs of RISC Zero are made by a program of its own, provers/risc0: docs/proving.md says how to build \
+                 it. For development, prover_client.risc0_dev_mode = true makes receipts that prove nothing; or set \
+                 prover_client.command"
+                    .to_owned(),
+            ));
+        }
         (None, other, _) => {
             return Err(CliError::Usage(format!(
                 "prover_client.backend = \"{other}\" needs prover_client.command: the executable that makes the proofs"

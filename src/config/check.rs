@@ -250,7 +250,7 @@ impl Config {
                 }
                 ProverType::Risc0 => (
                     deployer.risc0_contract_verifier,
-                    deployer.risc0_deploy_verifier,
+                    deployer.risc0_deploy_verifier || deployer.risc0_development_verifier,
                     deployer.risc0_program_key,
                 ),
                 ProverType::Sp1 => {

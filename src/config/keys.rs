@@ -46,6 +46,9 @@ section! {
     risc0_contract_verifier: Option<Address> = None, like "0x00000000000000000000000000000000000000aa";
     /// Whether to deploy the RISC0 verifier.
     risc0_deploy_verifier: bool = false, like "false";
+    /// Deploy contracts for development, with a verifier that believes RISC0's development receipts. Whoever knows a batch can
+    /// make such a receipt. The sequencer needs it too, to take them.
+    risc0_development_verifier: bool = false, like "false";
     /// Image id of the program that RISC0 proves.
     risc0_program_key: Option<B256> = None,
         like "0x0000000000000000000000000000000000000000000000000000000000000001";

@@ -409,6 +409,30 @@ pub(crate) async fn wanted_proofs(
     Ok(wanted)
 }
 
+/// How what RISC Zero's provers hand in is checked.
+#[cfg(feature = "risc0")]
+fn receipt_check(config: &Config, on_chain: OnChainCheck) -> Result<Arc<dyn ProofCheck>, StartError> {
+    use ensemble_risc0::Seals;
+    let seals = if config.deployer.risc0_development_verifier {
+        tracing::warn!("development receipts of RISC Zero are believed: deployer.risc0_development_verifier");
+        Seals::Development
+    } else {
+        Seals::Groth16
+    };
+    Ok(Arc::new(ensemble_actors::Risc0Check { on_chain, seals }))
+}
+
+/// Without the feature, what is handed in has to be the seal for L1.
+#[cfg(not(feature = "risc0"))]
+fn receipt_check(config: &Config, on_chain: OnChainCheck) -> Result<Arc<dyn ProofCheck>, StartError> {
+    if config.deployer.risc0_development_verifier {
+        return Err(StartError::Proofs(
+            "deployer.risc0_development_verifier needs a build with the feature `risc0`".to_owned(),
+        ));
+    }
+    Ok(Arc::new(on_chain))
+}
+
 /// How the proofs of one backend are checked.
 fn proof_check(
     config: &Config,
@@ -449,11 +473,15 @@ fn proof_check(
             }))
         }
         Some(prover_type @ (ProverType::Risc0 | ProverType::Sp1 | ProverType::Pico)) => {
-            Ok(Arc::new(OnChainCheck {
+            let on_chain = OnChainCheck {
                 prover_type,
                 verifier: backend.verifier,
                 program_key: ProgramKey(backend.program_key),
-            }))
+            };
+            if prover_type == ProverType::Risc0 {
+                return receipt_check(config, on_chain);
+            }
+            Ok(Arc::new(on_chain))
         }
         None => Err(StartError::Proofs(format!(
             "the contracts want proofs for the verifier at {}, which no deployer.*_contract_verifier names",

@@ -231,6 +231,12 @@ impl<'a> Planner<'a> {
         ]
     }
 
+    /// Not a part of `check`: a cold build takes longer than all else that is built.
+    pub(crate) fn guest(&self, check: bool) -> Vec<Step> {
+        let build = Cmd::new("guests/build.sh").args(check.then_some("--check"));
+        vec![Step::run("guest", build)]
+    }
+
     pub(crate) fn gas(&self, options: &GasOptions) -> Vec<Step> {
         let mut run = Cmd::cargo("run").args(["--quiet", "--package", "ensemble-gas", "--"]);
         for (on, flag) in [(options.json, "--json"), (options.check, "--check"), (options.write, "--write")] {
@@ -412,6 +418,13 @@ mod tests {
         };
         assert_eq!(of("tool"), ["cargo nextest run --package tool --all-features --no-tests=warn"]);
         assert_eq!(of("l1")[1..], ["cargo test --doc --package l1 --all-features"]);
+    }
+
+    #[test]
+    fn a_guest_is_built_or_compared() {
+        let workspace = sample(false);
+        assert_eq!(lines(&planner(&workspace).guest(false)), ["guests/build.sh"]);
+        assert_eq!(lines(&planner(&workspace).guest(true)), ["guests/build.sh --check"]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod tests;
 mod work;
 
 pub use actor::{ProofManager, ProofManagerOutlets};
+#[cfg(feature = "risc0")]
+pub use check::Risc0Check;
 pub use check::{AttestationCheck, OnChainCheck, ProofCheck};
 pub use config::ProofManagerConfig;
 pub use policy::{ProofPolicy, ProofSlot};

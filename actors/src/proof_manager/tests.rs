@@ -440,7 +440,7 @@ impl ProofCheck for SlowCheck {
         self.inner.program_key
     }
 
-    fn check(&self, proof: &BatchProof) -> Result<(), String> {
+    fn check(&self, proof: &BatchProof) -> Result<Bytes, String> {
         let nth = self.looked.fetch_add(1, Ordering::SeqCst) + 1;
         self.seen.lock().unwrap().insert(proof.batch_number, nth);
         self.inner.check(proof)

@@ -482,11 +482,12 @@ impl Desk {
         let verdict = tokio::task::spawn_blocking(move || check.check(&checked))
             .await
             .map_err(|e| ActorError::Task(e.to_string()))?;
-        if let Err(why) = verdict {
-            return rejected(ProofRejection::Invalid(why));
-        }
+        let proof = match verdict {
+            Ok(for_l1) => BatchProof { proof: for_l1, ..proof.clone() },
+            Err(why) => return rejected(ProofRejection::Invalid(why)),
+        };
         if let Some(verifier) = on_chain
-            && let Some(why) = self.refused_on_l1(verifier, proof).await?
+            && let Some(why) = self.refused_on_l1(verifier, &proof).await?
         {
             return rejected(ProofRejection::Invalid(why));
         }
@@ -494,9 +495,9 @@ impl Desk {
             Some(first) => {
                 let first = first.header.number;
                 tracing::info!(first, last = proof.batch_number, prover, "one proof of these batches");
-                store.insert_range_proof(first, proof, prover).await?
+                store.insert_range_proof(first, &proof, prover).await?
             }
-            None => store.insert_proof(proof, prover).await?,
+            None => store.insert_proof(&proof, prover).await?,
         };
         Ok(if is_new { SubmitReply::Accepted } else { SubmitReply::Duplicate })
     }

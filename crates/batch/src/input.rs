@@ -46,6 +46,9 @@ impl ProgramKey {
     /// Version of the program's rules; part of the key, so that a change of rules needs a new key on L1.
     pub const PROGRAM: &'static str = "ensemble-program/2";
 
+    /// What stands in a zkVM guest before the 32 bytes of the key of the chain it is for.
+    pub const GUEST_MARK: [u8; 32] = *b"ensemble guest for program key: ";
+
     /// Canonical text of a chain configuration: JSON with sorted keys, no white space, no null members.
     #[must_use]
     pub fn canonical_chain_config(config: &serde_json::Value) -> String {

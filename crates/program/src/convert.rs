@@ -8,7 +8,8 @@ use ethrex_common::types::{
     Block, BlockBody, BlockHeader, ChainConfig, Transaction, Withdrawal, compute_transactions_root,
     compute_withdrawals_root,
 };
-use ethrex_common::{H160, H256, NativeCrypto};
+use ethrex_common::{H160, H256};
+use ethrex_crypto::Crypto;
 
 use crate::error::ProgramError;
 
@@ -29,7 +30,11 @@ fn bloom(b: &Bloom) -> ethrex_common::Bloom {
 }
 
 /// Re-builds the block, with the roots that the header commits to, and checks its hash.
-pub(crate) fn block(sealed: &SealedBlock, config: &ChainConfig) -> Result<Block, ProgramError> {
+pub(crate) fn block(
+    sealed: &SealedBlock,
+    config: &ChainConfig,
+    crypto: &dyn Crypto,
+) -> Result<Block, ProgramError> {
     let number = sealed.number;
     let timestamp = sealed.timestamp;
     if !config.is_cancun_activated(timestamp) || config.is_amsterdam_activated(timestamp) {
@@ -51,7 +56,7 @@ pub(crate) fn block(sealed: &SealedBlock, config: &ChainConfig) -> Result<Block,
         ommers_hash: *DEFAULT_OMMERS_HASH,
         coinbase: h160(sealed.fee_recipient),
         state_root: h256(sealed.state_root),
-        transactions_root: compute_transactions_root(&transactions, &NativeCrypto),
+        transactions_root: compute_transactions_root(&transactions, crypto),
         receipts_root: h256(sealed.receipts_root),
         logs_bloom: bloom(&sealed.logs_bloom),
         number,
@@ -61,14 +66,14 @@ pub(crate) fn block(sealed: &SealedBlock, config: &ChainConfig) -> Result<Block,
         extra_data: sealed.extra_data.0.clone(),
         prev_randao: h256(sealed.prev_randao),
         base_fee_per_gas: Some(sealed.base_fee_per_gas),
-        withdrawals_root: Some(compute_withdrawals_root(&withdrawals, &NativeCrypto)),
+        withdrawals_root: Some(compute_withdrawals_root(&withdrawals, crypto)),
         blob_gas_used: Some(sealed.blob_gas_used),
         excess_blob_gas: Some(sealed.excess_blob_gas),
         parent_beacon_block_root: Some(h256(sealed.parent_beacon_block_root)),
         requests_hash: requests_hash(sealed, config)?,
         ..Default::default()
     };
-    let computed = b256(header.compute_block_hash(&NativeCrypto));
+    let computed = b256(header.compute_block_hash(crypto));
     if computed != sealed.block_hash {
         return Err(ProgramError::BlockHash { block: number, claimed: sealed.block_hash, computed });
     }

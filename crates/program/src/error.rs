@@ -63,6 +63,20 @@ pub enum ProgramError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The chain configuration is not the one that the guest is for.
+    #[error("the input is for program {found}, this is {expected}")]
+    OtherChain {
+        /// Key of the guest's program and chain.
+        expected: B256,
+        /// Key by the input's chain configuration.
+        found: B256,
+    },
+    /// The bytes are no packed input.
+    #[error("packed input: {reason}")]
+    Packed {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A block is under rules that the program does not know.
     #[error("block {block} at time {timestamp} is under rules before Cancun or after Osaka")]
     UnsupportedFork {
@@ -269,6 +283,8 @@ impl Classify for ProgramError {
             | Self::SealedBeforeParent { .. }
             | Self::Overflow { .. }
             | Self::ChainConfig { .. }
+            | Self::OtherChain { .. }
+            | Self::Packed { .. }
             | Self::UnsupportedFork { .. }
             | Self::Transaction { .. }
             | Self::RequestsForm { .. }

@@ -1,13 +1,17 @@
 //! The program.
 
+use std::sync::Arc;
+
 use ensemble_batch::{
     BatchHeader, BatchInput, ParentRef, ProgramKey, PublicValues, WithdrawalTree, decode_blocks,
 };
+use ethrex_crypto::Crypto;
 
 use crate::deposits::Deposits;
 use crate::error::ProgramError;
+use crate::packed::Input;
 use crate::withdrawals::Withdrawals;
-use crate::{blobs, config, convert, stateless};
+use crate::{blobs, config, convert, crypto, stateless};
 
 /// Stack of the program's thread. A debug build of the EVM needs more than the usual 2 MiB.
 const STACK_BYTES: usize = 64 << 20;
@@ -50,7 +54,7 @@ pub fn execute_unless(
         let thread = std::thread::Builder::new()
             .name("ensemble-program".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || run(input, stop))
+            .spawn_scoped(scope, || run(&Input::of(input), stop, &crypto::default()))
             .map_err(|e| ProgramError::Thread { reason: e.to_string() })?;
         thread.join().unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -65,12 +69,27 @@ pub fn execute_unless(
 /// # Errors
 /// [`ProgramError`] when the input has no public values.
 pub fn execute_in_place(input: &BatchInput) -> Result<ProgramOutput, ProgramError> {
-    run(input, &|| false)
+    execute_with(input, &crypto::default())
 }
 
-fn run(input: &BatchInput, stop: &dyn Fn() -> bool) -> Result<ProgramOutput, ProgramError> {
-    let (config, program_key) = config::parse(&input.chain_config)?;
-    let parent = &input.parent;
+/// [`execute_in_place`] with the given cryptography, which changes how long it takes and nothing else.
+///
+/// # Errors
+/// [`ProgramError`] when the input has no public values.
+pub fn execute_with(input: &BatchInput, crypto: &Arc<dyn Crypto>) -> Result<ProgramOutput, ProgramError> {
+    run(&Input::of(input), &|| false, crypto)
+}
+
+pub(crate) fn run(
+    input: &Input<'_>,
+    stop: &dyn Fn() -> bool,
+    crypto: &Arc<dyn Crypto>,
+) -> Result<ProgramOutput, ProgramError> {
+    let (config, program_key) = config::parse(input.chain_config)?;
+    if let Some(expected) = input.program.filter(|expected| *expected != program_key) {
+        return Err(ProgramError::OtherChain { expected: expected.0, found: program_key.0 });
+    }
+    let parent = input.parent;
     let number = parent.number.checked_add(1).ok_or(ProgramError::Overflow { what: "the batch number" })?;
 
     if input.sealed_at < parent.sealed_at {
@@ -80,7 +99,7 @@ fn run(input: &BatchInput, stop: &dyn Fn() -> bool) -> Result<ProgramOutput, Pro
         });
     }
     let first_parent = ParentRef { hash: parent.block_hash, number: input.parent_block };
-    let sealed = decode_blocks(&input.da_payload, &first_parent)?;
+    let sealed = decode_blocks(input.da_payload, &first_parent)?;
     let last = sealed.last().ok_or(ProgramError::EmptyBatch)?;
     if sealed.len() != input.witnesses.len() {
         return Err(ProgramError::WitnessCount { blocks: sealed.len(), witnesses: input.witnesses.len() });
@@ -89,12 +108,13 @@ fn run(input: &BatchInput, stop: &dyn Fn() -> bool) -> Result<ProgramOutput, Pro
     let mut deposits = Deposits::after(parent);
     let mut withdrawals = Withdrawals::default();
     let (mut transactions, mut gas_used) = (0u64, 0u64);
-    for (index, (sealed, witness)) in sealed.iter().zip(&input.witnesses).enumerate() {
+    for (index, sealed) in sealed.iter().enumerate() {
         if stop() {
             return Err(ProgramError::Stopped);
         }
-        let block = convert::block(sealed, &config)?;
-        let executed = stateless::execute(&block, witness, config)?;
+        let block = convert::block(sealed, &config, &**crypto)?;
+        let witness = input.witnesses.get(index, sealed.number)?;
+        let executed = stateless::execute(&block, witness, config, crypto)?;
         if index == 0 && executed.pre_state_root != parent.state_root {
             return Err(ProgramError::ParentStateRoot {
                 block: input.parent_block,
@@ -114,7 +134,7 @@ fn run(input: &BatchInput, stop: &dyn Fn() -> bool) -> Result<ProgramOutput, Pro
         block_hash: last.block_hash,
         withdrawals_root: WithdrawalTree::new(&withdrawals.into_inner()).root(),
         deposits_hash: deposits.hash,
-        blobs_hash: blobs::verify(&input.da_payload, &input.blobs, input.in_call_data)?,
+        blobs_hash: blobs::verify(input.da_payload, input.blobs, input.in_call_data, &**crypto)?,
         number,
         deposits_index: deposits.index,
         sealed_at: input.sealed_at,

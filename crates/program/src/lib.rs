@@ -16,16 +16,24 @@
 mod blobs;
 mod config;
 mod convert;
+mod crypto;
 mod deposits;
 mod error;
 mod execute;
+mod packed;
 mod stateless;
 mod trie_node;
 mod verify;
 mod withdrawals;
 
+#[cfg(feature = "native")]
 pub use blobs::warm_up;
+#[cfg(feature = "native")]
+pub use crypto::Native;
+pub use crypto::{Accelerator, Portable, Software};
 pub use error::{InvalidPart, ProgramError};
-pub use execute::{ProgramOutput, execute, execute_in_place, execute_unless};
+pub use ethrex_crypto::{Crypto, CryptoError};
+pub use execute::{ProgramOutput, execute, execute_in_place, execute_unless, execute_with};
+pub use packed::{PackedInput, Witness};
 pub use verify::{FieldMismatch, VerifyError, verify_batch};
 pub use withdrawals::{COMMON_BRIDGE_L2, WITHDRAWAL_INITIATED};

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::B256;
 use ethrex_common::types::block_execution_witness::{
     GuestProgramState, RpcExecutionWitness, decode_witness_headers, validate_witness_headers_chain,
 };
@@ -11,9 +11,10 @@ use ethrex_common::types::{
     Block, BlockHeader, ChainConfig, ELASTICITY_MULTIPLIER, Receipt, validate_block_body,
 };
 use ethrex_common::{
-    NativeCrypto, validate_block_pre_execution, validate_gas_used, validate_receipts_root_and_logs_bloom,
+    validate_block_pre_execution, validate_gas_used, validate_receipts_root_and_logs_bloom,
     validate_requests_hash,
 };
+use ethrex_crypto::Crypto;
 use ethrex_vm::{Evm, GuestProgramStateWrapper};
 
 use crate::convert::b256;
@@ -34,7 +35,13 @@ pub(crate) struct Executed {
 
 /// Executes a block on the state in its witness, of which nothing is trusted: headers have to chain up to the block's
 /// parent hash, and everything else is looked up by hash from the parent's state root.
-pub(crate) fn execute(block: &Block, witness: &Bytes, config: ChainConfig) -> Result<Executed, ProgramError> {
+pub(crate) fn execute(
+    block: &Block,
+    witness: RpcExecutionWitness,
+    config: ChainConfig,
+    shared: &Arc<dyn Crypto>,
+) -> Result<Executed, ProgramError> {
+    let crypto = &**shared;
     let number = block.header.number;
     let bad_witness = |e: &dyn Display| ProgramError::Witness { block: number, reason: e.to_string() };
     let invalid = |part: InvalidPart, e: &dyn Display| ProgramError::Invalid {
@@ -43,7 +50,6 @@ pub(crate) fn execute(block: &Block, witness: &Bytes, config: ChainConfig) -> Re
         reason: e.to_string(),
     };
 
-    let witness: RpcExecutionWitness = serde_json::from_slice(witness).map_err(|e| bad_witness(&e))?;
     if witness.headers.len() > MAX_WITNESS_HEADERS {
         return Err(bad_witness(&format!("more than {MAX_WITNESS_HEADERS} headers")));
     }
@@ -51,15 +57,14 @@ pub(crate) fn execute(block: &Block, witness: &Bytes, config: ChainConfig) -> Re
         return Err(bad_witness(&format!("state entry {index} is not a trie node")));
     }
     let headers = decode_witness_headers(&witness.headers).map_err(|e| bad_witness(&e))?;
-    validate_witness_headers_chain(&headers, &NativeCrypto).map_err(|e| bad_witness(&e))?;
-    let parent = parent(&headers, block)?;
+    validate_witness_headers_chain(&headers, crypto).map_err(|e| bad_witness(&e))?;
+    let parent = parent(&headers, block, crypto)?;
 
     let witness = witness
-        .into_execution_witness(config, number, &headers, &NativeCrypto)
+        .into_execution_witness(config, number, &headers, crypto)
         .map_err(|e| bad_witness(&e))?;
-    let state = GuestProgramState::from_witness(witness, &NativeCrypto).map_err(|e| bad_witness(&e))?;
-    let crypto = Arc::new(NativeCrypto);
-    let mut db = GuestProgramStateWrapper::new(state, crypto.clone());
+    let state = GuestProgramState::from_witness(witness, crypto).map_err(|e| bad_witness(&e))?;
+    let mut db = GuestProgramStateWrapper::new(state, shared.clone());
     db.initialize_block_header_hashes(std::slice::from_ref(block)).map_err(|e| bad_witness(&e))?;
     let found = b256(db.state_trie_root().map_err(|e| bad_witness(&e))?);
     let pre_state_root = b256(parent.state_root);
@@ -67,17 +72,17 @@ pub(crate) fn execute(block: &Block, witness: &Bytes, config: ChainConfig) -> Re
         return Err(ProgramError::PreStateRoot { block: number, expected: pre_state_root, found });
     }
 
-    validate_block_body(&block.header, &block.body, &NativeCrypto)
+    validate_block_body(&block.header, &block.body, crypto)
         .map_err(|e| invalid(InvalidPart::Body, &e))?;
     validate_block_pre_execution(block, parent, &config, ELASTICITY_MULTIPLIER)
         .map_err(|e| invalid(InvalidPart::Header, &e))?;
-    let mut vm = Evm::new_for_l1(db.clone(), crypto);
+    let mut vm = Evm::new_for_l1(db.clone(), shared.clone());
     // A hole in the witness surfaces here too, as a database error.
     let (result, _) = vm.execute_block(block).map_err(|e| invalid(InvalidPart::Execution, &e))?;
     let updates = vm.get_state_transitions().map_err(|e| invalid(InvalidPart::Execution, &e))?;
     db.apply_account_updates(&updates).map_err(|e| bad_witness(&e))?;
     validate_gas_used(result.block_gas_used, &block.header).map_err(|e| invalid(InvalidPart::GasUsed, &e))?;
-    validate_receipts_root_and_logs_bloom(&block.header, &result.receipts, &NativeCrypto)
+    validate_receipts_root_and_logs_bloom(&block.header, &result.receipts, crypto)
         .map_err(|e| invalid(InvalidPart::Receipts, &e))?;
     validate_requests_hash(&block.header, &config, &result.requests)
         .map_err(|e| invalid(InvalidPart::Requests, &e))?;
@@ -90,11 +95,15 @@ pub(crate) fn execute(block: &Block, witness: &Bytes, config: ChainConfig) -> Re
 }
 
 /// The last header of the witness, which has to be the block's parent.
-fn parent<'a>(headers: &'a [BlockHeader], block: &Block) -> Result<&'a BlockHeader, ProgramError> {
+fn parent<'a>(
+    headers: &'a [BlockHeader],
+    block: &Block,
+    crypto: &dyn Crypto,
+) -> Result<&'a BlockHeader, ProgramError> {
     let number = block.header.number;
     let bad = |reason: String| ProgramError::Witness { block: number, reason };
     let parent = headers.last().ok_or_else(|| bad("it has no headers".to_owned()))?;
-    let (expected, found) = (b256(block.header.parent_hash), b256(parent.compute_block_hash(&NativeCrypto)));
+    let (expected, found) = (b256(block.header.parent_hash), b256(parent.compute_block_hash(crypto)));
     if expected != found {
         return Err(ProgramError::WitnessParent { block: number, expected, found });
     }

@@ -85,6 +85,7 @@ async fn batches_of_real_blocks_give_their_headers() {
     assert_eq!((out.blocks, out.transactions), (3, 4));
     assert_eq!(out.gas_used, first.iter().map(|(b, _)| b.gas_used).sum::<u64>());
     assert_eq!(out.program_key, ProgramKey::exec(std::str::from_utf8(&l2.chain_config).unwrap()));
+    common::check_guest("three blocks", &input, out.program_key, &Ok(out.clone()));
 
     // The next batch goes on where this one ends; without blobs this time.
     let second = vec![

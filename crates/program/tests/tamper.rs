@@ -52,6 +52,7 @@ fn changed(name: &str, change: impl FnOnce(&mut BatchInput)) -> Result<ProgramOu
     change(&mut input);
     assert_ne!(&input, &fixture().0, "{name}: nothing was changed");
     let out = execute(&input);
+    common::check_guest(name, &input, right.program_key, &out);
     match &out {
         Ok(out) => assert_ne!(out.public_values, right.public_values, "{name} makes no difference"),
         Err(e) => assert!(!matches!(e, ProgramError::Panicked { .. }), "{name}: {e}"),

@@ -7,8 +7,9 @@
 //! - [`tls`]: TLS for both sides.
 //! - `command` (feature `command`): the backend that has any executable make the proofs.
 //! - `exec` (feature `exec`): the backend that re-executes a batch natively and signs the result.
+//! - `risc0` (feature `risc0`): the backend that runs the guest of RISC Zero and makes development receipts.
 //!
-//! Without the feature `exec` the crate is light: no execution client, no zkVM.
+//! Without the features `exec` and `risc0` the crate is light: no execution client, no zkVM.
 
 pub mod attestation;
 pub mod backend;
@@ -18,6 +19,8 @@ pub mod command;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod protocol;
+#[cfg(feature = "risc0")]
+pub mod risc0;
 pub mod tls;
 
 pub use attestation::{AttestationDomain, AttestationError, AttestationKey};
@@ -31,4 +34,6 @@ pub use protocol::{
     ClientCodec, ClientMessage, FrameLimits, PROTOCOL_VERSION, ProtocolError, RefusalCode, ServerCodec,
     ServerMessage,
 };
+#[cfg(feature = "risc0")]
+pub use risc0::Risc0Backend;
 pub use tls::{ClientTls, ServerStream, TlsError, TlsIdentity};

@@ -4,6 +4,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+/// What proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Proofs {
+    Exec,
+    Risc0,
+}
+
 /// Runs a whole rollup in one process: an L1, an L2 execution client, the sequencer with every actor, and provers.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -13,6 +20,7 @@ use clap::Parser;
         cargo devnet                      a devnet that runs until ctrl-c\n  \
         cargo devnet -- --demo            deposit, transfers, withdrawal and claim; exits 0 if every balance is right\n  \
         cargo devnet -- --demo --provers 4   the same, with batches proven in parallel, and who proved which\n  \
+        cargo run --release -p devnet --features risc0 -- --demo --prover risc0   the same in RISC Zero's zkVM\n  \
         cargo devnet -- --datadir data    keeps the chains in ./data and goes on with them at the next start\n  \
         cargo devnet -- --l1-port 0       any free port (works for every port)"
 )]
@@ -58,6 +66,24 @@ pub(crate) struct Args {
     /// `ensemble prover`.
     #[arg(long, default_value_t = 1, value_name = "N", env = "DEVNET_PROVERS")]
     pub(crate) provers: usize,
+
+    /// Kind of the proofs: `exec` (native re-execution, signed) or `risc0` (the guest is executed, its cycles are counted, and
+    /// receipts prove nothing, unless `--real-proofs` is given; needs the feature `risc0`).
+    #[arg(long, default_value = "exec", value_name = "KIND", env = "DEVNET_PROVER")]
+    pub(crate) prover: Proofs,
+
+    /// With `--prover risc0`: STARKs, made by the program in provers/risc0. Minutes per batch.
+    #[arg(long, env = "DEVNET_REAL_PROOFS")]
+    pub(crate) real_proofs: bool,
+
+    /// That program.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "provers/risc0/target/release/ensemble-prover-risc0",
+        env = "DEVNET_RISC0_PROVER"
+    )]
+    pub(crate) risc0_prover: PathBuf,
 
     /// Take execution witnesses from a shadow node instead of the L2's client, as for clients that serve none.
     #[arg(long, env = "DEVNET_SHADOW")]

@@ -12,7 +12,6 @@ use ensemble_messages::{BatchProof, ProverType};
 use ensemble_prover::{
     Cancel,
     backend::{BackendError, BackendProof, ProverBackend},
-    exec::ExecBackend,
 };
 
 /// All provers of this devnet.
@@ -115,7 +114,7 @@ impl Fleet {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) fleet: Arc<Fleet>,
-    pub(crate) backend: ExecBackend,
+    pub(crate) backend: Box<dyn ProverBackend>,
 }
 
 impl ProverBackend for Member {

@@ -19,6 +19,8 @@ use ensemble::{
     messages::{BatchCommitted, BatchSealed, BatchVerified, BlockSealed, NewDeposit, ProofReady, TxFailed},
     supervision::EventKind,
 };
+#[cfg(feature = "risc0")]
+use ensemble_batch::{BatchInput, ProgramKey};
 use ensemble_engine_api::JwtSecret;
 use ensemble_node::{
     DEV_ACCOUNTS, DevAccount, DevL1, DevL1Config, DevL1Handle, EmbeddedNode, GenesisBuilder, NodeConfig,
@@ -26,13 +28,16 @@ use ensemble_node::{
 };
 use ensemble_prover::{
     attestation::{AttestationDomain, AttestationKey},
+    backend::ProverBackend,
     client::{ClientEvent, ProverClient, ProverClientConfig},
     exec::ExecBackend,
 };
+#[cfg(feature = "risc0")]
+use ensemble_prover::backend::{BackendError, BackendProof, Cancel};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    args::Args,
+    args::{Args, Proofs},
     error::DevnetError,
     fleet::{Fleet, Member},
     show,
@@ -106,6 +111,63 @@ async fn mining<T>(l1: &DevL1Handle, work: impl Future<Output = T>) -> T {
     }
 }
 
+/// Contracts for development, that believe receipts of the guest for this L2.
+#[cfg(feature = "risc0")]
+fn ask_for_risc0(config: &mut Config, l2_genesis: &serde_json::Value) -> Result<(), DevnetError> {
+    let chain = ProgramKey::canonical_chain_config(&l2_genesis["config"]);
+    let guest = ensemble_risc0::Guest::new(ProgramKey::exec(&chain))
+        .map_err(|e| DevnetError::Prover(e.to_string()))?;
+    config.deployer.risc0_development_verifier = true;
+    config.deployer.risc0_program_key = Some(guest.image_id().0);
+    Ok(())
+}
+
+#[cfg(not(feature = "risc0"))]
+fn ask_for_risc0(_: &mut Config, _: &serde_json::Value) -> Result<(), DevnetError> {
+    Err(without_risc0())
+}
+
+#[cfg(feature = "risc0")]
+fn risc0_backend() -> Result<Box<dyn ProverBackend>, DevnetError> {
+    Ok(Box::new(Cycles(ensemble_prover::Risc0Backend::development())))
+}
+
+#[cfg(not(feature = "risc0"))]
+fn risc0_backend() -> Result<Box<dyn ProverBackend>, DevnetError> {
+    Err(without_risc0())
+}
+
+#[cfg(not(feature = "risc0"))]
+fn without_risc0() -> DevnetError {
+    DevnetError::Prover("--prover risc0 needs the feature: cargo run --release -p devnet --features risc0 -- --prover risc0".to_owned())
+}
+
+/// Shows what each batch takes in the zkVM.
+#[cfg(feature = "risc0")]
+struct Cycles(ensemble_prover::Risc0Backend);
+
+#[cfg(feature = "risc0")]
+impl ProverBackend for Cycles {
+    fn prover_type(&self) -> ensemble_messages::ProverType {
+        self.0.prover_type()
+    }
+
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        let (proof, run) = self.0.prove_and_count(input, cancel)?;
+        show::event(
+            "cycles",
+            format!(
+                "batch {}: {} of the guest, {} to be proven in {} segment(s)",
+                input.parent.number + 1,
+                run.user_cycles,
+                run.total_cycles,
+                run.segments
+            ),
+        );
+        Ok(proof)
+    }
+}
+
 impl Devnet {
     /// Starts everything; `folder` keeps it.
     pub(crate) async fn start(args: &Args, folder: &Path, log_file: &Path) -> Result<Self, DevnetError> {
@@ -143,7 +205,10 @@ impl Devnet {
         // One block is final enough on a chain that does not reorganise.
         config.eth.confirmations = 1;
         config.deployer.l1_private_key = Some(secret(&DEPLOYER)?);
-        config.deployer.exec_attestation_addresses = vec![ATTESTER.address];
+        match args.prover {
+            Proofs::Exec => config.deployer.exec_attestation_addresses = vec![ATTESTER.address],
+            Proofs::Risc0 => ask_for_risc0(&mut config, &l2_genesis)?,
+        }
         config.watcher.confirmations = Confirmations::Blocks(0);
         config.watcher.check_interval_ms = 200;
         config.proposer.interval_ms = args.interval_ms;
@@ -180,22 +245,21 @@ impl Devnet {
         let mut devnet =
             Self { l1, l2, sequencer, deployment, fleet, admin, provers: Vec::new(), stopping, stop_provers };
         for n in 1..=args.provers {
-            let prover = devnet.start_prover(n, &config, stopped.clone())?;
+            let prover = if args.real_proofs {
+                devnet.start_host(n, args, &config, stopped.clone())?
+            } else {
+                devnet.start_prover(n, args.prover, &config, stopped.clone())?
+            };
             devnet.provers.push(prover);
         }
         devnet.greet(&config, log_file);
         Ok(devnet)
     }
 
-    /// A prover client that connects over TCP, like one on another machine would.
-    fn start_prover(
-        &self,
-        n: usize,
-        config: &Config,
-        mut stopped: watch::Receiver<bool>,
-    ) -> Result<JoinHandle<()>, DevnetError> {
-        let bad = |e: &dyn std::fmt::Display| DevnetError::Prover(e.to_string());
-        let key = AttestationKey::from_hex(ATTESTER.private_key).map_err(|e| bad(&e))?;
+    /// Signs what it re-executed.
+    fn exec_backend(&self) -> Result<Box<dyn ProverBackend>, DevnetError> {
+        let key = AttestationKey::from_hex(ATTESTER.private_key)
+            .map_err(|e| DevnetError::Prover(e.to_string()))?;
         let domain = AttestationDomain {
             l1_chain_id: self.deployment.l1_chain_id,
             verifying_contract: self
@@ -203,15 +267,67 @@ impl Devnet {
                 .exec_verifier
                 .ok_or_else(|| DevnetError::Prover("no verifier was deployed".to_owned()))?,
         };
-        let name = format!("exec-{n}");
+        Ok(Box::new(ExecBackend::new(key, domain)))
+    }
+
+    /// The program that makes STARKs, as a process of its own that connects over TCP.
+    fn start_host(
+        &self,
+        n: usize,
+        args: &Args,
+        config: &Config,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<JoinHandle<()>, DevnetError> {
+        let name = format!("risc0-{n}");
+        let mut host = tokio::process::Command::new(&args.risc0_prover)
+            .arg(format!("127.0.0.1:{}", config.prover_server.listen_port))
+            .arg(&name)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| {
+                DevnetError::Prover(format!(
+                    "--real-proofs: cannot start {}: {e}; build it as docs/proving.md says, or name it with \
+                     --risc0-prover",
+                    args.risc0_prover.display()
+                ))
+            })?;
+        show::event("prover", format!("{name} makes STARKs"));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a prover is no component of the sequencer: it has no supervisor"
+        )]
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                ended = host.wait() => show::event("PROVER", format!("{name} ended: {ended:?}")),
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+        });
+        Ok(task)
+    }
+
+    /// A prover client that connects over TCP, like one on another machine would.
+    fn start_prover(
+        &self,
+        n: usize,
+        proofs: Proofs,
+        config: &Config,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<JoinHandle<()>, DevnetError> {
+        let bad = |e: &dyn std::fmt::Display| DevnetError::Prover(e.to_string());
+        let (kind, done, backend) = match proofs {
+            Proofs::Exec => ("exec", "re-executed and signed", self.exec_backend()?),
+            Proofs::Risc0 => ("risc0", "executed in the zkVM, development receipt", risc0_backend()?),
+        };
+        let prover_type = backend.prover_type();
+        let name = format!("{kind}-{n}");
         let fleet = Arc::clone(&self.fleet);
-        let member =
-            Member { name: name.clone(), fleet: Arc::clone(&fleet), backend: ExecBackend::new(key, domain) };
+        let member = Member { name: name.clone(), fleet: Arc::clone(&fleet), backend };
         let client = ProverClient::new(
             ProverClientConfig {
                 prover_server_endpoint: format!("127.0.0.1:{}", config.prover_server.listen_port),
                 proving_time_ms: 200,
                 name: name.clone(),
+                prover_type,
                 backoff_initial_ms: 100,
                 backoff_max_ms: 2_000,
                 ..ProverClientConfig::default()
@@ -226,7 +342,7 @@ impl Devnet {
                     fleet.proven(*batch_number).map_or(*took_ms, |(_, took)| took.as_millis() as u64);
                 show::event(
                     "proof",
-                    format!("batch {batch_number} re-executed and signed by {name} in {took_ms} ms"),
+                    format!("batch {batch_number} {done} by {name} in {took_ms} ms"),
                 );
             }
             ClientEvent::Joined { first, last, .. } => {

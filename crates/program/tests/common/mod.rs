@@ -1,15 +1,19 @@
 //! An L2 on the embedded node that seals real blocks, and batches made of them.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U64, U256, hex, keccak256};
 use c_kzg::ethereum_kzg_settings;
 use ensemble_batch::{
-    BatchHeader, BatchInput, BlobProof, ProgramKey, SealedBlock, Withdrawal, encode_blocks, pack, prev_randao,
+    BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues, SealedBlock, Withdrawal, encode_blocks,
+    pack, prev_randao,
 };
 use ensemble_node::{
     DEV_ACCOUNTS, DEV_L2_CHAIN_ID, EmbeddedNode, GenesisBuilder, NodeConfig, NodeHandle, genesis_summary,
+};
+use ensemble_program::{
+    Crypto, PackedInput, Portable, ProgramError, ProgramOutput, Software, execute_with,
 };
 use ethrex_common::types::{EIP1559Transaction, Transaction, TxKind};
 use ethrex_rlp::encode::PayloadRLPEncode;
@@ -183,6 +187,49 @@ impl L2 {
             witnesses: blocks.iter().map(|(_, witness)| witness.clone()).collect(),
             chain_config: self.chain_config.clone(),
         }
+    }
+}
+
+/// What a zkVM guest runs, on this machine: pure-Rust cryptography, with the input as it is and packed. It has to come to
+/// the same result; only the words about points of no curve are each library's own.
+pub(crate) fn check_guest(
+    name: &str,
+    input: &BatchInput,
+    chain: ProgramKey,
+    native: &Result<ProgramOutput, ProgramError>,
+) {
+    let portable = || -> Arc<dyn Crypto> { Arc::new(Portable(Software)) };
+    let run = |work: &(dyn Fn() -> Result<PublicValues, ProgramError> + Sync)| {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, work).unwrap();
+            thread.join().unwrap_or_else(|_| panic!("{name}: the pure-Rust program panicked"))
+        })
+    };
+    let expected = native.as_ref().map(|out| out.public_values).map_err(without_words);
+    let plain = run(&|| execute_with(input, &portable()).map(|out| out.public_values));
+    assert_eq!(plain.map_err(|e| without_words(&e)), expected, "{name}: native against portable");
+
+    let packed = run(&|| {
+        let bytes = PackedInput::new(input)?.to_bytes()?;
+        PackedInput::from_bytes(&bytes)?.run(chain, &portable())
+    });
+    let packed = packed.map_err(|e| without_words(&e));
+    match std::str::from_utf8(&input.chain_config).map(ProgramKey::exec) {
+        // Another chain, or a configuration that none can have.
+        Ok(found) if found != chain => match packed {
+            Err(ProgramError::OtherChain { .. } | ProgramError::ChainConfig { .. }) => {}
+            other => panic!("{name}: {other:?}"),
+        },
+        _ => assert_eq!(packed, expected, "{name}: native against packed"),
+    }
+}
+
+fn without_words(error: &ProgramError) -> ProgramError {
+    match error {
+        ProgramError::BlobInput { index, .. } => {
+            ProgramError::BlobInput { index: *index, reason: String::new() }
+        }
+        other => other.clone(),
     }
 }
 

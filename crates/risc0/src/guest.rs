@@ -1,0 +1,122 @@
+//! The guest's file and image ids.
+
+use std::io::Read;
+
+use alloy_primitives::B256;
+use ensemble_batch::ProgramKey;
+use risc0_binfmt::{MemoryImage, ProgramBinary};
+use risc0_zkos_v1compat::V1COMPAT_ELF;
+use ruzstd::decoding::StreamingDecoder;
+use sha2::{Digest, Sha256};
+
+use crate::error::Risc0Error;
+
+/// The guest of no chain, as `cargo xtask guest` builds it.
+const COMPRESSED: &[u8] = include_bytes!("../../../guests/risc0/guest.elf.zst");
+/// Sha256 of the guest of no chain, uncompressed.
+pub const GUEST_SHA256: &str = include_str!("../../../guests/risc0/guest.elf.sha256");
+/// Longest guest.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The guest of one chain.
+#[derive(Clone)]
+pub struct Guest {
+    elf: Vec<u8>,
+    image: MemoryImage,
+    image_id: B256,
+    program: ProgramKey,
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest").field("image_id", &self.image_id).field("program", &self.program).finish()
+    }
+}
+
+impl Guest {
+    /// The guest for the chain of this program key ([`ProgramKey::exec`]), which is written into its file behind the mark.
+    ///
+    /// # Errors
+    /// [`Risc0Error::Guest`] when the committed file is damaged.
+    pub fn new(program: ProgramKey) -> Result<Self, Risc0Error> {
+        let mut elf = template()?;
+        let mark = ProgramKey::GUEST_MARK;
+        let mut places = elf.windows(mark.len()).enumerate().filter(|(_, bytes)| *bytes == mark);
+        let place = match (places.next(), places.next()) {
+            (Some((place, _)), None) => place + mark.len(),
+            (None, _) => return Err(Risc0Error::Guest("it has no place for the chain".to_owned())),
+            (Some(_), Some(_)) => {
+                return Err(Risc0Error::Guest("it has two places for the chain".to_owned()));
+            }
+        };
+        elf.get_mut(place..place + 32)
+            .ok_or_else(|| Risc0Error::Guest("it is cut off".to_owned()))?
+            .copy_from_slice(program.0.as_slice());
+        let bad = |e: &dyn std::fmt::Display| Risc0Error::Guest(e.to_string());
+        let elf = ProgramBinary::new(&elf, V1COMPAT_ELF).encode();
+        let binary = ProgramBinary::decode(&elf).map_err(|e| bad(&e))?;
+        let mut image = binary.to_image().map_err(|e| bad(&e))?;
+        let image_id = B256::from(<[u8; 32]>::from(image.image_id()));
+        Ok(Self { elf, image, image_id, program })
+    }
+
+    /// The image id: the program key on L1.
+    #[must_use]
+    pub fn image_id(&self) -> ProgramKey {
+        ProgramKey(self.image_id)
+    }
+
+    /// Program and chain, as `exec` attests them.
+    #[must_use]
+    pub fn program(&self) -> ProgramKey {
+        self.program
+    }
+
+    /// Guest and kernel in RISC Zero's own format ("R0BF"), for its prover.
+    #[must_use]
+    pub fn binary(&self) -> &[u8] {
+        &self.elf
+    }
+
+    pub(crate) fn image(&self) -> &MemoryImage {
+        &self.image
+    }
+}
+
+/// The guest of no chain, checked.
+fn template() -> Result<Vec<u8>, Risc0Error> {
+    let bad = |e: &dyn std::fmt::Display| Risc0Error::Guest(e.to_string());
+    let mut elf = Vec::new();
+    StreamingDecoder::new(COMPRESSED)
+        .map_err(|e| bad(&e))?
+        .take(MAX_BYTES)
+        .read_to_end(&mut elf)
+        .map_err(|e| bad(&e))?;
+    let found = alloy_primitives::hex::encode(Sha256::digest(&elf));
+    if found == GUEST_SHA256.trim() { Ok(elf) } else { Err(Risc0Error::Guest(format!("its sha256 is {found}"))) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Image id of the guest for program key zero. It changes with the guest, and with nothing else.
+    const IMAGE_ID_OF_ZERO: &str = include_str!("../../../guests/risc0/image-id");
+
+    #[test]
+    fn the_image_id_is_the_committed_one() {
+        let guest = Guest::new(ProgramKey(B256::ZERO)).unwrap();
+        assert_eq!(guest.image_id().0, IMAGE_ID_OF_ZERO.trim().parse::<B256>().unwrap(), "see docs/proving.md");
+        let again = risc0_binfmt::compute_image_id(guest.binary()).unwrap();
+        assert_eq!(again.as_bytes(), guest.image_id().0.as_slice());
+    }
+
+    /// A proof for one chain is none for another.
+    #[test]
+    fn each_chain_has_an_image_id_of_its_own() {
+        let guest = |byte| Guest::new(ProgramKey(B256::repeat_byte(byte))).unwrap().image_id();
+        assert_eq!(guest(1), guest(1));
+        assert_ne!(guest(1), guest(2));
+    }
+}

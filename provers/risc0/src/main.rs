@@ -1,0 +1,130 @@
+//! A prover client that makes STARKs with RISC Zero's prover, or Groth16 seals where the machine can.
+//!
+//! It speaks the protocol of docs/proving.md like any other prover client. The receipt is checked here before it is handed
+//! in, and again by the sequencer.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use ensemble_batch::BatchInput;
+use ensemble_messages::ProverType;
+use ensemble_program::PackedInput;
+use ensemble_prover::backend::{BackendError, BackendProof, Cancel, ProverBackend};
+use ensemble_prover::risc0::Guests;
+use ensemble_prover::{ProverClient, ProverClientConfig};
+use ensemble_risc0::{Limits, Receipt, Seals};
+use risc0_zkvm::{ExecutorEnv, ExecutorImpl, ProverOpts, VerifierContext, get_prover_server};
+
+/// Asks a sequencer for batches and proves them.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Address of the sequencer's prover server, e.g. 127.0.0.1:3900.
+    endpoint: String,
+    /// Name that the sequencer shows for this prover.
+    name: String,
+    /// Token that the prover server asks for.
+    #[arg(long, env = "PROVER_CLIENT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Wrap each proof into the Groth16 seal that L1 takes. RISC Zero does this in a container, on x86-64 only.
+    #[arg(long)]
+    groth16: bool,
+    /// Cycles of a segment, as a power of two: more need more memory (2^18: 2.3 GB) and less time.
+    #[arg(long, default_value_t = 18, value_parser = clap::value_parser!(u32).range(15..=22))]
+    segment_po2: u32,
+}
+
+/// Proves each batch in one process. Looks at the cancellation before it begins, and between execution and proof.
+struct Prover {
+    guests: Guests,
+    groth16: bool,
+    segment_po2: u32,
+}
+
+fn failed(error: impl std::fmt::Display) -> BackendError {
+    BackendError::Failed(format!("{error:#}"))
+}
+
+impl ProverBackend for Prover {
+    fn prover_type(&self) -> ProverType {
+        ProverType::Risc0
+    }
+
+    fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
+        let guest = self.guests.of(input)?;
+        let batch = input.parent.number.saturating_add(1);
+        let packed = PackedInput::new(input)
+            .and_then(|packed| packed.to_bytes())
+            .map_err(|e| BackendError::Refused(e.to_string()))?;
+        // Says what the program refuses, and what it takes, before hours go into a proof.
+        let limits = Limits { segment_po2: self.segment_po2 as usize, ..Limits::default() };
+        let run = guest.execute_bytes(&packed, limits, &|| cancel.is_cancelled())?;
+        tracing::info!(batch, user = run.user_cycles, total = run.total_cycles, segments = run.segments, "executed");
+
+        let env = ExecutorEnv::builder()
+            .write_slice(&packed)
+            .segment_limit_po2(self.segment_po2)
+            .build()
+            .map_err(failed)?;
+        let session = ExecutorImpl::from_elf(env, guest.binary()).and_then(|mut e| e.run()).map_err(failed)?;
+        if cancel.is_cancelled() {
+            return Err(BackendError::Cancelled);
+        }
+        let options = if self.groth16 { ProverOpts::groth16() } else { ProverOpts::composite() };
+        let begun = Instant::now();
+        // Never by the environment: a development receipt is none here.
+        let context = VerifierContext::default().with_dev_mode(false);
+        let receipt = get_prover_server(&options.with_dev_mode(false))
+            .and_then(|prover| prover.prove_session(&context, &session))
+            .map_err(failed)?
+            .receipt;
+        let receipt = Receipt::new(receipt);
+        let bytes = receipt.to_bytes().map_err(failed)?;
+        tracing::info!(batch, seconds = begun.elapsed().as_secs(), bytes = bytes.len(), "proven");
+        if !self.groth16 {
+            receipt.check_stark(guest.image_id(), &run.values).map_err(failed)?;
+        } else {
+            receipt.check(guest.image_id(), &run.values, Seals::Groth16).map_err(failed)?;
+        }
+        Ok(BackendProof { public_values: run.values, program_key: guest.image_id(), proof: bytes.into() })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,risc0_zkvm=warn".into()),
+        )
+        .init();
+    let args = Args::parse();
+    let backend = Prover { guests: Guests::default(), groth16: args.groth16, segment_po2: args.segment_po2 };
+    let config = ProverClientConfig {
+        prover_server_endpoint: args.endpoint,
+        name: args.name,
+        prover_type: ProverType::Risc0,
+        token: args.token,
+        ..ProverClientConfig::default()
+    };
+    let ran = match ProverClient::new(config, Box::new(backend)) {
+        Ok(client) => {
+            client
+                .run(async {
+                    if let Err(error) = tokio::signal::ctrl_c().await {
+                        tracing::error!(%error, "ctrl-c is not heard");
+                        std::future::pending::<()>().await;
+                    }
+                })
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    match ran {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "ended");
+            ExitCode::FAILURE
+        }
+    }
+}
