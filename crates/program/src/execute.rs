@@ -9,7 +9,7 @@ use ethrex_crypto::Crypto;
 
 use crate::deposits::Deposits;
 use crate::error::ProgramError;
-use crate::packed::Input;
+use crate::guest_input::Input;
 use crate::withdrawals::Withdrawals;
 use crate::{blobs, config, convert, crypto, stateless};
 

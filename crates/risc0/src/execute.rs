@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::B256;
 use anyhow::{Result, bail};
 use ensemble_batch::{BatchInput, PublicValues};
-use ensemble_program::PackedInput;
+use ensemble_program::GuestInput;
 use risc0_binfmt::ByteAddr;
 use risc0_circuit_rv32im::MAX_INSN_CYCLES;
 use risc0_circuit_rv32im::execute::{
@@ -71,7 +71,7 @@ impl Guest {
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Execution, Risc0Error> {
         let refused = |e: &dyn std::fmt::Display| Risc0Error::Refused(e.to_string());
-        let input = PackedInput::new(input).and_then(|input| input.to_bytes()).map_err(|e| refused(&e))?;
+        let input = GuestInput::new(input).and_then(|input| input.to_bytes()).map_err(|e| refused(&e))?;
         self.execute_bytes(&input, limits, stop)
     }
 
@@ -148,12 +148,7 @@ impl<'a> Calls<'a> {
     }
 
     /// `to_guest` is what the guest gets, the result the two registers.
-    fn call(
-        &self,
-        name: &str,
-        ctx: &mut impl SyscallContext,
-        to_guest: &mut [u8],
-    ) -> Result<[u32; 2]> {
+    fn call(&self, name: &str, ctx: &mut impl SyscallContext, to_guest: &mut [u8]) -> Result<[u32; 2]> {
         let name = name.rsplit("::").next().unwrap_or(name);
         match name {
             "SYS_READ" => self.read(ctx, to_guest),

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use ensemble_batch::ProgramKey;
-use ensemble_program::{Crypto, PackedInput, Portable};
+use ensemble_program::{Crypto, GuestInput, Portable};
 use risc0_zkvm::guest::env;
 
 /// The chain that this guest is for: a mark, and behind it the chain's program key, which is written into the built file
@@ -21,7 +21,7 @@ fn main() {
     let mut bytes = Vec::new();
     let read = env::stdin().read_to_end(&mut bytes);
     read.unwrap_or_else(|e| panic!("no input: {e}"));
-    match PackedInput::from_bytes(&bytes).and_then(|input| input.run(ProgramKey(chain.into()), &crypto)) {
+    match GuestInput::from_bytes(&bytes).and_then(|input| input.run(ProgramKey(chain.into()), &crypto)) {
         Ok(values) => env::commit_slice(&[values.from.0, values.to.0].concat()),
         Err(why) => panic!("refused: {why}"),
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Parser;
 use ensemble_batch::BatchInput;
 use ensemble_messages::ProverType;
-use ensemble_program::PackedInput;
+use ensemble_program::GuestInput;
 use ensemble_prover::backend::{BackendError, BackendProof, Cancel, ProverBackend};
 use ensemble_prover::risc0::Guests;
 use ensemble_prover::{ProverClient, ProverClientConfig};
@@ -54,7 +54,7 @@ impl ProverBackend for Prover {
     fn prove(&self, input: &BatchInput, cancel: &Cancel) -> Result<BackendProof, BackendError> {
         let guest = self.guests.of(input)?;
         let batch = input.parent.number.saturating_add(1);
-        let packed = PackedInput::new(input)
+        let packed = GuestInput::new(input)
             .and_then(|packed| packed.to_bytes())
             .map_err(|e| BackendError::Refused(e.to_string()))?;
         // Says what the program refuses, and what it takes, before hours go into a proof.

@@ -12,9 +12,7 @@ use ensemble_batch::{
 use ensemble_node::{
     DEV_ACCOUNTS, DEV_L2_CHAIN_ID, EmbeddedNode, GenesisBuilder, NodeConfig, NodeHandle, genesis_summary,
 };
-use ensemble_program::{
-    Crypto, PackedInput, Portable, ProgramError, ProgramOutput, Software, execute_with,
-};
+use ensemble_program::{Crypto, GuestInput, Portable, ProgramError, ProgramOutput, Software, execute_with};
 use ethrex_common::types::{EIP1559Transaction, Transaction, TxKind};
 use ethrex_rlp::encode::PayloadRLPEncode;
 use secp256k1::{Message, SECP256K1, SecretKey};
@@ -210,8 +208,8 @@ pub(crate) fn check_guest(
     assert_eq!(plain.map_err(|e| without_words(&e)), expected, "{name}: native against portable");
 
     let packed = run(&|| {
-        let bytes = PackedInput::new(input)?.to_bytes()?;
-        PackedInput::from_bytes(&bytes)?.run(chain, &portable())
+        let bytes = GuestInput::new(input)?.to_bytes()?;
+        GuestInput::from_bytes(&bytes)?.run(chain, &portable())
     });
     let packed = packed.map_err(|e| without_words(&e));
     match std::str::from_utf8(&input.chain_config).map(ProgramKey::exec) {

@@ -26,7 +26,7 @@ pub struct Witness {
 /// [`BatchInput`] with parsed witnesses, for [`run`](Self::run). In bincode 1 with fixed-size little-endian
 /// integers it is the input of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackedInput {
+pub struct GuestInput {
     /// See [`BatchInput::parent`].
     pub parent: BatchHeader,
     /// See [`BatchInput::parent_block`].
@@ -45,7 +45,7 @@ pub struct PackedInput {
     pub chain_config: Bytes,
 }
 
-impl PackedInput {
+impl GuestInput {
     /// Parses the witnesses.
     ///
     /// # Errors
