@@ -265,7 +265,10 @@ impl<P: Fn(&DeployStep)> Deployer<'_, P> {
         }
     }
 
-    async fn step(&mut self, step: ensemble_contracts::deploy::DeploymentStep) -> Result<Address, DeployError> {
+    async fn step(
+        &mut self,
+        step: ensemble_contracts::deploy::DeploymentStep,
+    ) -> Result<Address, DeployError> {
         let call = Call { to: Some(self.factory), value: U256::ZERO, data: step.data };
         self.ensure(step.name, step.address, call).await?;
         Ok(step.address)

@@ -60,9 +60,8 @@ pub(crate) fn execute(
     validate_witness_headers_chain(&headers, crypto).map_err(|e| bad_witness(&e))?;
     let parent = parent(&headers, block, crypto)?;
 
-    let witness = witness
-        .into_execution_witness(config, number, &headers, crypto)
-        .map_err(|e| bad_witness(&e))?;
+    let witness =
+        witness.into_execution_witness(config, number, &headers, crypto).map_err(|e| bad_witness(&e))?;
     let state = GuestProgramState::from_witness(witness, crypto).map_err(|e| bad_witness(&e))?;
     let mut db = GuestProgramStateWrapper::new(state, shared.clone());
     db.initialize_block_header_hashes(std::slice::from_ref(block)).map_err(|e| bad_witness(&e))?;
@@ -72,8 +71,7 @@ pub(crate) fn execute(
         return Err(ProgramError::PreStateRoot { block: number, expected: pre_state_root, found });
     }
 
-    validate_block_body(&block.header, &block.body, crypto)
-        .map_err(|e| invalid(InvalidPart::Body, &e))?;
+    validate_block_body(&block.header, &block.body, crypto).map_err(|e| invalid(InvalidPart::Body, &e))?;
     validate_block_pre_execution(block, parent, &config, ELASTICITY_MULTIPLIER)
         .map_err(|e| invalid(InvalidPart::Header, &e))?;
     let mut vm = Evm::new_for_l1(db.clone(), shared.clone());

@@ -14,9 +14,8 @@ const PORTABLE: Portable = Portable(Software);
 /// Order of secp256k1.
 const SECP_N: [u8; 32] = hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
 /// Modulus and group order of BLS12-381.
-const BLS_P: Fp = hex!(
-    "1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab"
-);
+const BLS_P: Fp =
+    hex!("1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab");
 const BLS_R: [u8; 32] = hex!("73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001");
 /// On the curve, in no subgroup of the right order: x = 4.
 const OFF_SUBGROUP_X: u8 = 4;
@@ -110,14 +109,27 @@ fn points_of_bls12_381_give_the_same_points() {
         a.push(g1(same("map to G1", |c| c.bls12_381_fp_to_g1(&fp(n))).unwrap()));
         b.push(g2(same("map to G2", |c| c.bls12_381_fp2_to_g2((fp(n), fp(n + 9)))).unwrap()));
     }
-    for u in [zero, { let mut one = zero; one[47] = 1; one }, BLS_P, [0xff; 48]] {
+    for u in [
+        zero,
+        {
+            let mut one = zero;
+            one[47] = 1;
+            one
+        },
+        BLS_P,
+        [0xff; 48],
+    ] {
         let reduced = u[0] < 0x1a;
         assert_eq!(same("map to G1", |c| c.bls12_381_fp_to_g1(&u)).is_some(), reduced);
         assert_eq!(same("map to G2", |c| c.bls12_381_fp2_to_g2((u, zero))).is_some(), reduced);
         assert_eq!(same("map to G2", |c| c.bls12_381_fp2_to_g2((zero, u))).is_some(), reduced);
     }
     let negative = |(x, y): G1| -> G1 {
-        let scalar: [u8; 32] = { let mut r = BLS_R; r[31] -= 1; r };
+        let scalar: [u8; 32] = {
+            let mut r = BLS_R;
+            r[31] -= 1;
+            r
+        };
         g1(same("negative", |c| c.bls12_381_g1_msm(&[((x, y), scalar)])).unwrap())
     };
     let mut off = (zero, zero);
@@ -125,9 +137,15 @@ fn points_of_bls12_381_give_the_same_points() {
     off.1 = hex!(
         "0a989badd40d6212b33cffc3f3763e9bc760f988c9926b26da9dd85e928483446346b8ed00e1de5d5ea93e354abe706c"
     );
-    let no_curve = { let mut p = a[0]; p.1[47] ^= 1; p };
+    let no_curve = {
+        let mut p = a[0];
+        p.1[47] ^= 1;
+        p
+    };
     let not_reduced = (BLS_P, a[0].1);
-    for points in [(a[0], a[1]), (a[0], a[0]), (a[0], negative(a[0])), (inf1, a[0]), (inf1, inf1), (off, a[0])] {
+    for points in
+        [(a[0], a[1]), (a[0], a[0]), (a[0], negative(a[0])), (inf1, a[0]), (inf1, inf1), (off, a[0])]
+    {
         assert!(same("add in G1", |c| c.bls12_381_g1_add(points.0, points.1)).is_some(), "{points:?}");
     }
     for bad in [no_curve, not_reduced] {
@@ -140,7 +158,11 @@ fn points_of_bls12_381_give_the_same_points() {
     for points in [(b[0], b[1]), (b[0], b[0]), (inf2, b[0]), (inf2, inf2)] {
         assert!(same("add in G2", |c| c.bls12_381_g2_add(points.0, points.1)).is_some());
     }
-    let bad2 = { let mut p = b[0]; p.3[47] ^= 1; p };
+    let bad2 = {
+        let mut p = b[0];
+        p.3[47] ^= 1;
+        p
+    };
     assert_eq!(same("add in G2", |c| c.bls12_381_g2_add(b[0], bad2)), None);
     assert_eq!(same("multiples in G2", |c| c.bls12_381_g2_msm(&[(bad2, [1; 32])])), None);
     assert_eq!(same("pairing", |c| c.bls12_381_pairing_check(&[(inf1, bad2)])), None);
@@ -180,7 +202,11 @@ fn kzg_proofs_hold_or_not_for_both() {
     };
     assert_eq!(verify(&blob, &commitment, &proof), Some(true));
     assert_eq!(verify(&blob, &proof, &commitment), Some(false));
-    let infinity = { let mut p = [0; 48]; p[0] = 0xc0; p };
+    let infinity = {
+        let mut p = [0; 48];
+        p[0] = 0xc0;
+        p
+    };
     assert_eq!(verify(&vec![0; 131_072], &infinity, &infinity), Some(true), "the zero polynomial");
     assert_eq!(verify(&blob, &commitment, &infinity), Some(false));
     let mut changed = blob.clone();
@@ -189,13 +215,38 @@ fn kzg_proofs_hold_or_not_for_both() {
     changed[131_040..131_072].copy_from_slice(&BLS_R);
     assert_eq!(verify(&changed, &commitment, &proof), None, "an element that is not reduced");
     assert_eq!(verify(&blob[1..], &commitment, &proof), None);
-    let odd_infinity = { let mut p = infinity; p[47] = 1; p };
-    let sign_of_infinity = { let mut p = [0; 48]; p[0] = 0xe0; p };
-    let uncompressed = { let mut p = commitment; p[0] &= 0x7f; p };
-    let not_reduced = { let mut p = BLS_P; p[0] |= 0x80; p };
+    let odd_infinity = {
+        let mut p = infinity;
+        p[47] = 1;
+        p
+    };
+    let sign_of_infinity = {
+        let mut p = [0; 48];
+        p[0] = 0xe0;
+        p
+    };
+    let uncompressed = {
+        let mut p = commitment;
+        p[0] &= 0x7f;
+        p
+    };
+    let not_reduced = {
+        let mut p = BLS_P;
+        p[0] |= 0x80;
+        p
+    };
     // x = 4 is on the curve and not in the subgroup, x = 0 likewise.
-    let off = { let mut p = [0; 48]; p[0] = 0x80; p[47] = OFF_SUBGROUP_X; p };
-    let zero_x = { let mut p = [0; 48]; p[0] = 0x80; p };
+    let off = {
+        let mut p = [0; 48];
+        p[0] = 0x80;
+        p[47] = OFF_SUBGROUP_X;
+        p
+    };
+    let zero_x = {
+        let mut p = [0; 48];
+        p[0] = 0x80;
+        p
+    };
     for bad in [[0; 48], [0xff; 48], odd_infinity, sign_of_infinity, uncompressed, not_reduced, off, zero_x] {
         assert_eq!(verify(&blob, &bad, &proof), None, "{bad:02x?}");
         assert_eq!(verify(&blob, &commitment, &bad), None, "{bad:02x?}");
@@ -203,7 +254,10 @@ fn kzg_proofs_hold_or_not_for_both() {
 
     // A root of unity is a point where the polynomial is given and not computed.
     let root = hex!("0000000000000000000000000000000000000000000000000000000000000001");
-    for z in [word(3), [0; 32], root].map(|mut z| { z[0] = 0; z }) {
+    for z in [word(3), [0; 32], root].map(|mut z| {
+        z[0] = 0;
+        z
+    }) {
         let (proof, y) = settings.compute_kzg_proof(&c_blob, &c_kzg::Bytes32::new(z)).unwrap();
         let (proof, y) = (proof.to_bytes().into_inner(), *y.as_ref());
         let evaluate = |z: &[u8; 32], y: &[u8; 32], proof: &Fp| {
@@ -230,7 +284,13 @@ fn the_rest_is_the_same() {
         let (a, b, m) = (word(n), word(n + 50), word(n + 90));
         same("modexp", |c| c.modexp(&a, &b, &m));
         same("mulmod", |c| Ok(c.mulmod256(&a, &b, &m)));
-        same("p256", |c| Ok(c.secp256r1_verify(&a, &[b, m].concat().try_into().unwrap(), &[a, b].concat().try_into().unwrap())));
+        same("p256", |c| {
+            Ok(c.secp256r1_verify(
+                &a,
+                &[b, m].concat().try_into().unwrap(),
+                &[a, b].concat().try_into().unwrap(),
+            ))
+        });
     }
     let (message, r, s, x, y) = (
         // RFC 6979, A.2.5: P-256, SHA-256, "sample".

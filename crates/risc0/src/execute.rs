@@ -148,12 +148,7 @@ impl<'a> Calls<'a> {
     }
 
     /// `to_guest` is what the guest gets, the result the two registers.
-    fn call(
-        &self,
-        name: &str,
-        ctx: &mut impl SyscallContext,
-        to_guest: &mut [u8],
-    ) -> Result<[u32; 2]> {
+    fn call(&self, name: &str, ctx: &mut impl SyscallContext, to_guest: &mut [u8]) -> Result<[u32; 2]> {
         let name = name.rsplit("::").next().unwrap_or(name);
         match name {
             "SYS_READ" => self.read(ctx, to_guest),

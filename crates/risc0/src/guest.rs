@@ -93,7 +93,11 @@ fn template() -> Result<Vec<u8>, Risc0Error> {
         .read_to_end(&mut elf)
         .map_err(|e| bad(&e))?;
     let found = alloy_primitives::hex::encode(Sha256::digest(&elf));
-    if found == GUEST_SHA256.trim() { Ok(elf) } else { Err(Risc0Error::Guest(format!("its sha256 is {found}"))) }
+    if found == GUEST_SHA256.trim() {
+        Ok(elf)
+    } else {
+        Err(Risc0Error::Guest(format!("its sha256 is {found}")))
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +111,11 @@ mod tests {
     #[test]
     fn the_image_id_is_the_committed_one() {
         let guest = Guest::new(ProgramKey(B256::ZERO)).unwrap();
-        assert_eq!(guest.image_id().0, IMAGE_ID_OF_ZERO.trim().parse::<B256>().unwrap(), "see docs/proving.md");
+        assert_eq!(
+            guest.image_id().0,
+            IMAGE_ID_OF_ZERO.trim().parse::<B256>().unwrap(),
+            "see docs/proving.md"
+        );
         let again = risc0_binfmt::compute_image_id(guest.binary()).unwrap();
         assert_eq!(again.as_bytes(), guest.image_id().0.as_slice());
     }

@@ -77,7 +77,9 @@ async fn the_guest_and_the_program_agree() {
             change(&mut input);
             let refused = execute(&input).expect_err(name).to_string();
             match run(&guest, &input) {
-                Err(Risc0Error::Refused(why)) if name == "no point" => assert!(why.starts_with("blob 0: "), "{why}"),
+                Err(Risc0Error::Refused(why)) if name == "no point" => {
+                    assert!(why.starts_with("blob 0: "), "{why}")
+                }
                 Err(Risc0Error::Refused(why)) => assert_eq!(why, refused, "{name}"),
                 other => panic!("{name}: {other:?}"),
             }
@@ -105,7 +107,10 @@ fn a_run_ends() {
     let guest = Guest::new(ProgramKey(Default::default())).unwrap();
     for bytes in [&[][..], &[0xff; 400]] {
         let refused = guest.execute_bytes(bytes, Limits::default(), &|| false);
-        assert!(matches!(&refused, Err(Risc0Error::Refused(why)) if why.starts_with("packed input")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Risc0Error::Refused(why)) if why.starts_with("packed input")),
+            "{refused:?}"
+        );
     }
     let limits = Limits { cycles: 1000, ..Limits::default() };
     assert_eq!(guest.execute_bytes(&[], limits, &|| false), Err(Risc0Error::Cycles(1000)));
@@ -120,8 +125,16 @@ async fn cycles_are_the_recorded_ones() {
     let mut parent = l2.genesis.clone();
     let mut contents: Vec<(&str, Content, bool)> = Vec::new();
     contents.push(("empty block", Content::default(), false));
-    contents.push(("1 transfer", Content { transactions: transfers(&mut nonces, 1), ..Content::default() }, false));
-    contents.push(("10 transfers", Content { transactions: transfers(&mut nonces, 10), ..Content::default() }, false));
+    contents.push((
+        "1 transfer",
+        Content { transactions: transfers(&mut nonces, 1), ..Content::default() },
+        false,
+    ));
+    contents.push((
+        "10 transfers",
+        Content { transactions: transfers(&mut nonces, 10), ..Content::default() },
+        false,
+    ));
     contents.push((
         "100 transfers",
         Content { transactions: transfers(&mut nonces, 100), ..Content::default() },

@@ -14,7 +14,7 @@ use alloy_primitives::U256;
 use ensemble::{
     Sequencer,
     admin::AdminServer,
-    config::{Config, Confirmations, PrivateKey, RpcUrl, StoreLocation, WitnessSource},
+    config::{Config, Confirmations, DataAvailability, PrivateKey, RpcUrl, StoreLocation, WitnessSource},
     deploy::{self, Deployment},
     messages::{BatchCommitted, BatchSealed, BatchVerified, BlockSealed, NewDeposit, ProofReady, TxFailed},
     supervision::EventKind,
@@ -26,18 +26,18 @@ use ensemble_node::{
     DEV_ACCOUNTS, DevAccount, DevL1, DevL1Config, DevL1Handle, EmbeddedNode, GenesisBuilder, NodeConfig,
     NodeHandle,
 };
+#[cfg(feature = "risc0")]
+use ensemble_prover::backend::{BackendError, BackendProof, Cancel};
 use ensemble_prover::{
     attestation::{AttestationDomain, AttestationKey},
     backend::ProverBackend,
     client::{ClientEvent, ProverClient, ProverClientConfig},
     exec::ExecBackend,
 };
-#[cfg(feature = "risc0")]
-use ensemble_prover::backend::{BackendError, BackendProof, Cancel};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    args::{Args, Proofs},
+    args::{Args, Data, Proofs},
     error::DevnetError,
     fleet::{Fleet, Member},
     show,
@@ -139,7 +139,10 @@ fn risc0_backend() -> Result<Box<dyn ProverBackend>, DevnetError> {
 
 #[cfg(not(feature = "risc0"))]
 fn without_risc0() -> DevnetError {
-    DevnetError::Prover("--prover risc0 needs the feature: cargo run --release -p devnet --features risc0 -- --prover risc0".to_owned())
+    DevnetError::Prover(
+        "--prover risc0 needs the feature: cargo run --release -p devnet --features risc0 -- --prover risc0"
+            .to_owned(),
+    )
 }
 
 /// Shows what each batch takes in the zkVM.
@@ -216,6 +219,10 @@ impl Devnet {
         config.committer.l1_address = Some(COMMITTER.address);
         config.committer.l1_private_key = Some(secret(&COMMITTER)?);
         config.committer.commit_time_ms = args.commit_ms;
+        config.committer.da = match args.da {
+            Data::Blob => DataAvailability::Blob,
+            Data::None => DataAvailability::None,
+        };
         config.committer.arbitrary_base_blob_gas_price = 1;
         config.prover_server.l1_address = Some(VERIFIER.address);
         config.prover_server.l1_private_key = Some(secret(&VERIFIER)?);
@@ -258,8 +265,8 @@ impl Devnet {
 
     /// Signs what it re-executed.
     fn exec_backend(&self) -> Result<Box<dyn ProverBackend>, DevnetError> {
-        let key = AttestationKey::from_hex(ATTESTER.private_key)
-            .map_err(|e| DevnetError::Prover(e.to_string()))?;
+        let key =
+            AttestationKey::from_hex(ATTESTER.private_key).map_err(|e| DevnetError::Prover(e.to_string()))?;
         let domain = AttestationDomain {
             l1_chain_id: self.deployment.l1_chain_id,
             verifying_contract: self
@@ -340,10 +347,7 @@ impl Devnet {
                 // Without the time that it was held.
                 let took_ms =
                     fleet.proven(*batch_number).map_or(*took_ms, |(_, took)| took.as_millis() as u64);
-                show::event(
-                    "proof",
-                    format!("batch {batch_number} {done} by {name} in {took_ms} ms"),
-                );
+                show::event("proof", format!("batch {batch_number} {done} by {name} in {took_ms} ms"));
             }
             other => tracing::debug!(prover = name, event = ?other, "prover"),
         });

@@ -126,10 +126,7 @@ impl<A: Accelerator> Crypto for Portable<A> {
         Ok(bls::g1_bytes((bls::g1(&a)? + bls::g1(&b)?).into()))
     }
 
-    fn bls12_381_g1_msm(
-        &self,
-        pairs: &[(([u8; 48], [u8; 48]), [u8; 32])],
-    ) -> Result<[u8; 96], CryptoError> {
+    fn bls12_381_g1_msm(&self, pairs: &[(([u8; 48], [u8; 48]), [u8; 32])]) -> Result<[u8; 96], CryptoError> {
         bls::msm(pairs, bls::g1).map(|sum| bls::g1_bytes(sum.into()))
     }
 

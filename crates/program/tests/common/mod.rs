@@ -12,9 +12,7 @@ use ensemble_batch::{
 use ensemble_node::{
     DEV_ACCOUNTS, DEV_L2_CHAIN_ID, EmbeddedNode, GenesisBuilder, NodeConfig, NodeHandle, genesis_summary,
 };
-use ensemble_program::{
-    Crypto, PackedInput, Portable, ProgramError, ProgramOutput, Software, execute_with,
-};
+use ensemble_program::{Crypto, PackedInput, Portable, ProgramError, ProgramOutput, Software, execute_with};
 use ethrex_common::types::{EIP1559Transaction, Transaction, TxKind};
 use ethrex_rlp::encode::PayloadRLPEncode;
 use secp256k1::{Message, SECP256K1, SecretKey};
