@@ -11,6 +11,13 @@ pub(crate) enum Proofs {
     Risc0,
 }
 
+/// Where the batches' data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Data {
+    Blob,
+    None,
+}
+
 /// Runs a whole rollup in one process: an L1, an L2 execution client, the sequencer with every actor, and provers.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -84,6 +91,10 @@ pub(crate) struct Args {
         env = "DEVNET_RISC0_PROVER"
     )]
     pub(crate) risc0_prover: PathBuf,
+
+    /// Where the batches' data goes: into blobs, or nowhere. In the zkVM a blob takes 160 million cycles.
+    #[arg(long, default_value = "blob", value_name = "WHERE", env = "DEVNET_DA")]
+    pub(crate) da: Data,
 
     /// Take execution witnesses from a shadow node instead of the L2's client, as for clients that serve none.
     #[arg(long, env = "DEVNET_SHADOW")]

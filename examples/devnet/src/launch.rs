@@ -14,7 +14,7 @@ use alloy_primitives::U256;
 use ensemble::{
     Sequencer,
     admin::AdminServer,
-    config::{Config, Confirmations, PrivateKey, RpcUrl, StoreLocation, WitnessSource},
+    config::{Config, Confirmations, DataAvailability, PrivateKey, RpcUrl, StoreLocation, WitnessSource},
     deploy::{self, Deployment},
     messages::{BatchCommitted, BatchSealed, BatchVerified, BlockSealed, NewDeposit, ProofReady, TxFailed},
     supervision::EventKind,
@@ -37,7 +37,7 @@ use ensemble_prover::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    args::{Args, Proofs},
+    args::{Args, Data, Proofs},
     error::DevnetError,
     fleet::{Fleet, Member},
     show,
@@ -219,6 +219,10 @@ impl Devnet {
         config.committer.l1_address = Some(COMMITTER.address);
         config.committer.l1_private_key = Some(secret(&COMMITTER)?);
         config.committer.commit_time_ms = args.commit_ms;
+        config.committer.da = match args.da {
+            Data::Blob => DataAvailability::Blob,
+            Data::None => DataAvailability::None,
+        };
         config.committer.arbitrary_base_blob_gas_price = 1;
         config.prover_server.l1_address = Some(VERIFIER.address);
         config.prover_server.l1_private_key = Some(secret(&VERIFIER)?);

@@ -13,7 +13,9 @@ use common::Devnet;
 #[test]
 fn batches_are_verified_with_receipts() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["--demo", "--transfers", "3", "--prover", "risc0", "--commit-ms", "10000"];
+    // Few blocks and no blobs: an unoptimised build runs some million cycles a second.
+    let arguments = ["--demo", "--transfers", "3", "--prover", "risc0", "--da", "none"];
+    let arguments = [arguments.as_slice(), &["--interval-ms", "2000", "--commit-ms", "10000"]].concat();
     let mut devnet = Devnet::start(folder.path(), &arguments);
     let right = devnet.shows("Every balance is right.");
     let rest = devnet.shows("\0");

@@ -151,7 +151,9 @@ impl Accelerator for Circuits {
         let key = sum_of_multiples(&negative, &mul(&s, &inverse, &N), &point);
         let coordinates = key.as_u32s().ok_or(CryptoError::RecoveryFailed)?;
         let mut out = [0; 64];
-        for (bytes, word) in out.as_chunks_mut().0.iter_mut().zip(coordinates.iter().flat_map(|c| c.iter().rev())) {
+        for (bytes, word) in
+            out.as_chunks_mut().0.iter_mut().zip(coordinates.iter().flat_map(|c| c.iter().rev()))
+        {
             *bytes = word.to_be_bytes();
         }
         Ok(out)

@@ -60,14 +60,21 @@ impl ProverBackend for Prover {
         // Says what the program refuses, and what it takes, before hours go into a proof.
         let limits = Limits { segment_po2: self.segment_po2 as usize, ..Limits::default() };
         let run = guest.execute_bytes(&packed, limits, &|| cancel.is_cancelled())?;
-        tracing::info!(batch, user = run.user_cycles, total = run.total_cycles, segments = run.segments, "executed");
+        tracing::info!(
+            batch,
+            user = run.user_cycles,
+            total = run.total_cycles,
+            segments = run.segments,
+            "executed"
+        );
 
         let env = ExecutorEnv::builder()
             .write_slice(&packed)
             .segment_limit_po2(self.segment_po2)
             .build()
             .map_err(failed)?;
-        let session = ExecutorImpl::from_elf(env, guest.binary()).and_then(|mut e| e.run()).map_err(failed)?;
+        let session =
+            ExecutorImpl::from_elf(env, guest.binary()).and_then(|mut e| e.run()).map_err(failed)?;
         if cancel.is_cancelled() {
             return Err(BackendError::Cancelled);
         }
@@ -95,7 +102,8 @@ impl ProverBackend for Prover {
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,risc0_zkvm=warn".into()),
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,risc0_zkvm=warn".into()),
         )
         .init();
     let args = Args::parse();
