@@ -478,17 +478,17 @@ async fn a_server_of_another_version_is_final() {
     let mut stream = server.raw().await;
     let mut header = [0u8; 10];
     stream.read_exact(&mut header).await.unwrap();
-    assert_eq!(header[4..], *b"ENSB\x00\x02");
+    assert_eq!(header[4..], *b"ENSB\x00\x03");
     // Refused as version 4 writes it, with something behind the reason that version 3 does not know
-    let reason = b"this is version 3";
+    let reason = b"this is version 4";
     let mut frame = vec![0, 0, 0, 10 + reason.len() as u8 + 3];
-    frame.extend_from_slice(b"ENSB\x00\x03\x01\x01\x00");
+    frame.extend_from_slice(b"ENSB\x00\x04\x01\x01\x00");
     frame.push(reason.len() as u8);
     frame.extend_from_slice(reason);
     frame.extend_from_slice(&[1, 2, 3]);
     stream.write_all(&frame).await.unwrap();
     let error = client.failed().await;
-    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 3".to_owned() });
+    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 4".to_owned() });
 }
 
 #[tokio::test]
