@@ -3,7 +3,7 @@
 //! `ENSEMBLE_ANVIL=/path/to/anvil cargo nextest run -p ensemble --test data_availability`. Without the variable the tests
 //! say so and pass.
 #![cfg(feature = "rebuild")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::{Anvil, World, address, client, ether, run, until};
 use ensemble::config::{Config, DataAvailability};
 use ensemble_batch::{BLOB_BYTES, call_data_hash};
 use ensemble_contracts::{calls, events};
-use ensemble_l1::{L1Transaction, TxReceipt};
+use ensemble_l1::{CallDataGas, L1Transaction, TxReceipt};
 use ensemble_store::Store;
 use serde_json::json;
 
@@ -140,7 +140,13 @@ fn auto_takes_call_data_and_blobs_by_their_price() {
         assert!(switch > 0 && all[switch..].iter().all(|(t, _)| !t.blob_versioned_hashes.is_empty()));
         // What the commits cost, and what they would have cost in the other place, at the prices of their blocks.
         let in_blobs = &all[all.len() - 1].1;
-        for (_, receipt) in &dear {
+        for (transaction, receipt) in &dear {
+            // What the choice reckons with: the bytes, and 18 gas a word. Arguments differ by some zeros.
+            let payload = &transaction.input[ARGUMENTS..];
+            let reckoned = CallDataGas::of(payload).used + 18 * (payload.len() as u64).div_ceil(32);
+            let measured = receipt.gas_used.checked_sub(in_blobs.gas_used);
+            eprintln!("{} bytes: {measured:?} gas, reckoned {reckoned}", payload.len());
+            assert!(measured.is_some_and(|gas| gas.abs_diff(reckoned) < 1_500), "{measured:?} {reckoned}");
             let block = format!("{:#x}", receipt.block_number);
             let prices = world.anvil().call("eth_feeHistory", json!(["0x1", block, [50]])).await;
             let price: U256 = prices["baseFeePerBlobGas"][0].as_str().unwrap().parse().unwrap();
