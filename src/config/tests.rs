@@ -272,7 +272,7 @@ fn every_key_is_read_from_every_layer() {
             (example, Some(default)) if example == default => match key.kind {
                 "boolean" => if default == "true" { "false" } else { "true" }.to_owned(),
                 "number" if key.name.starts_with("max_blobs") => "5".to_owned(),
-                "number" | "gwei" => (default.parse::<u64>().unwrap() - 1).max(2).to_string(),
+                "number" | "gwei" => default.parse::<u64>().unwrap().saturating_sub(1).max(2).to_string(),
                 "IP address" => "127.0.0.9".to_owned(),
                 "URL" => "http://other:1".to_owned(),
                 "\"blob\", \"calldata\", \"auto\" or \"none\"" => "auto".to_owned(),
