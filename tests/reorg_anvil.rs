@@ -253,7 +253,8 @@ fn start(
     let config = ProofSenderConfig {
         policy: ProofPolicy::default(),
         verifiers: vec![],
-        ranges: RangeLimits::SINGLE,
+        // Without proofs: what waits is verified together.
+        ranges: RangeLimits { max_batches: 4, ..RangeLimits::SINGLE },
         poll: NEVER,
     };
     let (held, out) = (services.clone(), Arc::new(out));

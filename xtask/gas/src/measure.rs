@@ -1,5 +1,7 @@
 //! The scenario.
 
+use std::time::Duration;
+
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use ensemble_batch::{BatchHeader, GWEI, L2Withdrawal, WithdrawalTree, deposit_leaf, next_deposits_hash};
 use ensemble_contracts::calls;
@@ -28,7 +30,9 @@ const PROOF: [u8; 260] = [0x17; 260];
 /// # Errors
 /// See [`GasError`].
 pub async fn measure(anvil: &Anvil) -> Result<GasReport, GasError> {
-    let client = RpcL1Client::new(vec![anvil.url().to_owned()], RpcConfig::default())
+    // anvil checks the blobs' proofs before it answers, which takes long where the machine is busy.
+    let config = RpcConfig { timeout: Duration::from_secs(60), ..RpcConfig::default() };
+    let client = RpcL1Client::new(vec![anvil.url().to_owned()], config)
         .map_err(|source| GasError::L1 { doing: "connect", source })?;
     let chain_id =
         client.chain_id().await.map_err(|source| GasError::L1 { doing: "read the chain id", source })?;
