@@ -835,6 +835,8 @@ struct Tally {
     deposits: u64,
     committed: u64,
     verified: u64,
+    /// Transactions that verified these.
+    verifications: u64,
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -891,6 +893,8 @@ async fn together(first: u64, end: u64, tally: &mut Tally) -> (u64, bool) {
     tally.deposits += case.l2_deposits().await.len() as u64;
     tally.committed += case.committed().await;
     tally.verified += case.verified().await;
+    let proposer = case.services.chain.proposer;
+    tally.verifications += case.anvil.logs(proposer, events::BatchesVerified::topic()).await.len() as u64;
     case.services.store.close().await;
     case.node.shutdown().await.unwrap();
     case.folder.close().unwrap();
