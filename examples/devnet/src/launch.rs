@@ -113,8 +113,8 @@ async fn mining<T>(l1: &DevL1Handle, work: impl Future<Output = T>) -> T {
 
 /// Contracts for development, that believe receipts of the guest for this L2.
 #[cfg(feature = "risc0")]
-fn ask_for_risc0(config: &mut Config, l2_genesis: &serde_json::Value) -> Result<(), DevnetError> {
-    let chain = ProgramKey::canonical_chain_config(&l2_genesis["config"]);
+fn ask_for_risc0(config: &mut Config, chain_config: &serde_json::Value) -> Result<(), DevnetError> {
+    let chain = ProgramKey::canonical_chain_config(chain_config);
     let guest = ensemble_risc0::Guest::new(ProgramKey::exec(&chain))
         .map_err(|e| DevnetError::Prover(e.to_string()))?;
     config.deployer.risc0_development_verifier = true;
@@ -179,6 +179,7 @@ impl Devnet {
         let l2_genesis =
             GenesisBuilder::l2().common_bridge_l2(ensemble_contracts::bytecode::l2_bridge_runtime()).build();
 
+        let chain_config = l2_genesis["config"].clone();
         let l1 = DevL1::start(DevL1Config {
             http_addr: local(args.l1_port),
             beacon_addr: local(args.beacon_port),
@@ -210,7 +211,7 @@ impl Devnet {
         config.deployer.l1_private_key = Some(secret(&DEPLOYER)?);
         match args.prover {
             Proofs::Exec => config.deployer.exec_attestation_addresses = vec![ATTESTER.address],
-            Proofs::Risc0 => ask_for_risc0(&mut config, &l2_genesis)?,
+            Proofs::Risc0 => ask_for_risc0(&mut config, &chain_config)?,
         }
         config.watcher.confirmations = Confirmations::Blocks(0);
         config.watcher.check_interval_ms = 200;
