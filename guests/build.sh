@@ -74,5 +74,6 @@ if [ "${1:-}" = "--check" ]; then
     echo "it is the committed guest"
 else
     zstd -19 --force --quiet "$elf" -o "$here/guests/risc0/guest.elf.zst"
+    chmod 644 "$here/guests/risc0/guest.elf.zst"
     echo "$sum" > "$here/guests/risc0/guest.elf.sha256"
 fi

@@ -33,6 +33,8 @@ pub use fanout::Fanout;
 pub use l1_committer::{DataAvailability, L1Committer, L1CommitterConfig, L1CommitterOutlets};
 pub use l1_sender::{L1Sender, L1SenderConfig, L1SenderOutlets, SenderKey};
 pub use l1_watcher::{Confirmations, L1Watcher, L1WatcherConfig, L1WatcherOutlets};
+#[cfg(feature = "risc0")]
+pub use proof_manager::Risc0Check;
 pub use proof_manager::{
     AttestationCheck, OnChainCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
     ProofPolicy, ProofSlot, RetryPolicy,

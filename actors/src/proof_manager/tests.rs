@@ -652,7 +652,7 @@ async fn a_check_that_panics_is_survived() {
         fn program_key(&self) -> ProgramKey {
             ProgramKey(B256::ZERO)
         }
-        fn check(&self, _: &BatchProof) -> Result<(), String> {
+        fn check(&self, _: &BatchProof) -> Result<Bytes, String> {
             panic!("a bug in a verifier")
         }
     }

@@ -99,32 +99,3 @@ fn template() -> Result<Vec<u8>, Risc0Error> {
         Err(Risc0Error::Guest(format!("its sha256 is {found}")))
     }
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// Image id of the guest for program key zero. It changes with the guest, and with nothing else.
-    const IMAGE_ID_OF_ZERO: &str = include_str!("../../../guests/risc0/image-id");
-
-    #[test]
-    fn the_image_id_is_the_committed_one() {
-        let guest = Guest::new(ProgramKey(B256::ZERO)).unwrap();
-        assert_eq!(
-            guest.image_id().0,
-            IMAGE_ID_OF_ZERO.trim().parse::<B256>().unwrap(),
-            "see docs/proving.md"
-        );
-        let again = risc0_binfmt::compute_image_id(guest.binary()).unwrap();
-        assert_eq!(again.as_bytes(), guest.image_id().0.as_slice());
-    }
-
-    /// A proof for one chain is none for another.
-    #[test]
-    fn each_chain_has_an_image_id_of_its_own() {
-        let guest = |byte| Guest::new(ProgramKey(B256::repeat_byte(byte))).unwrap().image_id();
-        assert_eq!(guest(1), guest(1));
-        assert_ne!(guest(1), guest(2));
-    }
-}

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alloy_primitives::{Address, Bytes, FixedBytes};
+use alloy_primitives::{Address, B256, Bytes, FixedBytes};
 use common::{Content, L2, signed, withdraw_call};
 use ensemble_batch::{BatchInput, ProgramKey};
 use ensemble_node::COMMON_BRIDGE_L2;
@@ -99,6 +99,27 @@ async fn the_guest_and_the_program_agree() {
     })
     .await
     .unwrap();
+}
+
+/// Image id of the guest for program key zero. It changes with the guest, and with nothing else: docs/proving.md.
+#[test]
+fn the_image_id_is_the_committed_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/risc0/image-id");
+    let id = Guest::new(ProgramKey(B256::ZERO)).unwrap().image_id();
+    if std::env::var_os("ENSEMBLE_WRITE_GENERATED").is_some() {
+        std::fs::write(&path, format!("{}\n", id.0)).unwrap();
+    }
+    let committed: B256 = std::fs::read_to_string(&path).unwrap().trim().parse().unwrap();
+    assert_eq!(id.0, committed);
+}
+
+/// SEQ-INV-7: a proof for one chain is none for another.
+#[test]
+fn each_chain_has_an_image_id_of_its_own() {
+    let guest = |byte| Guest::new(ProgramKey(B256::repeat_byte(byte))).unwrap();
+    assert_eq!(guest(1).image_id(), guest(1).image_id());
+    assert_ne!(guest(1).image_id(), guest(2).image_id());
+    assert_eq!(guest(2).program(), ProgramKey(B256::repeat_byte(2)));
 }
 
 /// SEQ-INV-11: bytes that are no input, and limits.

@@ -111,10 +111,24 @@ async fn mining<T>(l1: &DevL1Handle, work: impl Future<Output = T>) -> T {
     }
 }
 
+/// The program that makes STARKs has to be there before anything is started.
+fn find_host(args: &Args) -> Result<(), DevnetError> {
+    if args.prover != Proofs::Risc0 {
+        return Err(DevnetError::Prover("--real-proofs goes with --prover risc0".to_owned()));
+    }
+    if args.risc0_prover.is_file() {
+        return Ok(());
+    }
+    Err(DevnetError::Prover(format!(
+        "--real-proofs: there is no {}; build it as docs/proving.md says, or name it with --risc0-prover",
+        args.risc0_prover.display()
+    )))
+}
+
 /// Contracts for development, that believe receipts of the guest for this L2.
 #[cfg(feature = "risc0")]
-fn ask_for_risc0(config: &mut Config, l2_genesis: &serde_json::Value) -> Result<(), DevnetError> {
-    let chain = ProgramKey::canonical_chain_config(&l2_genesis["config"]);
+fn ask_for_risc0(config: &mut Config, chain_config: &serde_json::Value) -> Result<(), DevnetError> {
+    let chain = ProgramKey::canonical_chain_config(chain_config);
     let guest = ensemble_risc0::Guest::new(ProgramKey::exec(&chain))
         .map_err(|e| DevnetError::Prover(e.to_string()))?;
     config.deployer.risc0_development_verifier = true;
@@ -174,11 +188,15 @@ impl ProverBackend for Cycles {
 impl Devnet {
     /// Starts everything; `folder` keeps it.
     pub(crate) async fn start(args: &Args, folder: &Path, log_file: &Path) -> Result<Self, DevnetError> {
+        if args.real_proofs {
+            find_host(args)?;
+        }
         let rich = U256::from(10).pow(U256::from(24));
         let l1_genesis = GenesisBuilder::l1().fund_dev_accounts(rich).build();
         let l2_genesis =
             GenesisBuilder::l2().common_bridge_l2(ensemble_contracts::bytecode::l2_bridge_runtime()).build();
 
+        let chain_config = l2_genesis["config"].clone();
         let l1 = DevL1::start(DevL1Config {
             http_addr: local(args.l1_port),
             beacon_addr: local(args.beacon_port),
@@ -210,7 +228,7 @@ impl Devnet {
         config.deployer.l1_private_key = Some(secret(&DEPLOYER)?);
         match args.prover {
             Proofs::Exec => config.deployer.exec_attestation_addresses = vec![ATTESTER.address],
-            Proofs::Risc0 => ask_for_risc0(&mut config, &l2_genesis)?,
+            Proofs::Risc0 => ask_for_risc0(&mut config, &chain_config)?,
         }
         config.watcher.confirmations = Confirmations::Blocks(0);
         config.watcher.check_interval_ms = 200;
@@ -291,13 +309,7 @@ impl Devnet {
             .arg(&name)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|e| {
-                DevnetError::Prover(format!(
-                    "--real-proofs: cannot start {}: {e}; build it as docs/proving.md says, or name it with \
-                     --risc0-prover",
-                    args.risc0_prover.display()
-                ))
-            })?;
+            .map_err(|e| io("the prover of --real-proofs", e))?;
         show::event("prover", format!("{name} makes STARKs"));
         #[expect(
             clippy::disallowed_methods,

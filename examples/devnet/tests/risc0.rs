@@ -44,7 +44,8 @@ fn real_proofs_need_their_program() {
         .args(["--prover-port", "0", "--admin-port", "0"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
+    let said = [ended.stdout, ended.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
     assert!(!ended.status.success(), "{said}");
-    assert!(said.contains("cannot start") && said.contains("docs/proving.md"), "{said}");
+    assert!(said.contains("no-such-prover") && said.contains("docs/proving.md"), "{said}");
 }
