@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::XtaskError;
 
 /// Features that need a zkVM's own toolchain: they are built where that is installed, not by the chores.
-const HEAVY_FEATURES: &[&str] = &["cuda", "pico", "risc0", "sp1", "zkvm"];
+const HEAVY_FEATURES: &[&str] = &["cuda", "pico", "sp1", "zkvm"];
 
 /// One package of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]

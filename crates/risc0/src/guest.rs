@@ -4,7 +4,7 @@ use std::io::Read;
 
 use alloy_primitives::B256;
 use ensemble_batch::ProgramKey;
-use risc0_binfmt::{MemoryImage, ProgramBinary};
+use risc0_binfmt::ProgramBinary;
 use risc0_zkos_v1compat::V1COMPAT_ELF;
 use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest, Sha256};
@@ -22,7 +22,8 @@ const MAX_BYTES: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Guest {
     elf: Vec<u8>,
-    image: MemoryImage,
+    #[cfg(feature = "execute")]
+    image: risc0_binfmt::MemoryImage,
     image_id: B256,
     program: ProgramKey,
 }
@@ -57,7 +58,13 @@ impl Guest {
         let binary = ProgramBinary::decode(&elf).map_err(|e| bad(&e))?;
         let mut image = binary.to_image().map_err(|e| bad(&e))?;
         let image_id = B256::from(<[u8; 32]>::from(image.image_id()));
-        Ok(Self { elf, image, image_id, program })
+        Ok(Self {
+            elf,
+            #[cfg(feature = "execute")]
+            image,
+            image_id,
+            program,
+        })
     }
 
     /// The image id: the program key on L1.
@@ -78,7 +85,8 @@ impl Guest {
         &self.elf
     }
 
-    pub(crate) fn image(&self) -> &MemoryImage {
+    #[cfg(feature = "execute")]
+    pub(crate) fn image(&self) -> &risc0_binfmt::MemoryImage {
         &self.image
     }
 }
