@@ -144,27 +144,18 @@ async fn cycles_are_the_recorded_ones() {
     let mut nonces = [0; 10];
     let mut batches = Vec::new();
     let mut parent = l2.genesis.clone();
-    let mut contents: Vec<(&str, Content, bool)> = Vec::new();
-    contents.push(("empty block", Content::default(), false));
-    contents.push((
-        "1 transfer",
-        Content { transactions: transfers(&mut nonces, 1), ..Content::default() },
-        false,
-    ));
-    contents.push((
-        "10 transfers",
-        Content { transactions: transfers(&mut nonces, 10), ..Content::default() },
-        false,
-    ));
-    contents.push((
-        "100 transfers",
-        Content { transactions: transfers(&mut nonces, 100), ..Content::default() },
-        false,
-    ));
-    contents.push(("1 deposit", Content { deposits: vec![(TO, 1)], ..Content::default() }, false));
-    let withdrawal = signed(0, nonces[0], COMMON_BRIDGE_L2, 9, withdraw_call(TO));
-    contents.push(("1 withdrawal", Content { transactions: vec![withdrawal], ..Content::default() }, false));
-    contents.push(("empty block and a blob", Content::default(), true));
+    let of = |transactions| Content { transactions, ..Content::default() };
+    let [one, ten, hundred] = [1, 10, 100].map(|count| of(transfers(&mut nonces, count)));
+    let withdrawal = of(vec![signed(0, nonces[0], COMMON_BRIDGE_L2, 9, withdraw_call(TO))]);
+    let contents = [
+        ("empty block", Content::default(), false),
+        ("1 transfer", one, false),
+        ("10 transfers", ten, false),
+        ("100 transfers", hundred, false),
+        ("1 deposit", Content { deposits: vec![(TO, 1)], ..Content::default() }, false),
+        ("1 withdrawal", withdrawal, false),
+        ("empty block and a blob", Content::default(), true),
+    ];
     for (name, content, blobs) in contents {
         let block = l2.seal(content).await;
         let input = l2.batch(&parent, &[block], blobs);
