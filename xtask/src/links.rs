@@ -1,4 +1,4 @@
-//! What the Markdown pages name, checked by the tests: files that they link to, contract tests.
+//! What the Markdown pages name, checked by the tests: files that they link to, contract tests, aliases of cargo.
 
 use std::path::{Path, PathBuf};
 
@@ -83,6 +83,35 @@ fn missing_contract_tests(root: &Path) -> std::io::Result<Vec<String>> {
         let there = |name: &&str| sources.contains(&format!("function {name}("));
         contract_tests(text).into_iter().filter(|name| !there(name)).map(str::to_owned).collect()
     })
+}
+
+/// Aliases of a `.cargo/config.toml` that end with `--`: what is written behind them goes to the program as it is.
+fn complete_aliases(config: &str) -> Vec<&str> {
+    let aliases = config.lines().filter_map(|line| line.split_once(" = "));
+    aliases.filter(|(_, command)| command.ends_with(" --\"")).map(|(name, _)| name).collect()
+}
+
+/// Commands that give a program a `--` of its own, which it takes for the end of its options.
+fn doubled_separators<'a>(text: &'a str, config: &str) -> Vec<&'a str> {
+    let aliases = complete_aliases(config);
+    let is_doubled = |line: &&str| aliases.iter().any(|name| line.contains(&format!("cargo {name} -- ")));
+    text.lines().filter(is_doubled).collect()
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn no_command_has_two_separators() {
+    let config = "[alias]\na = \"run -p a --\"\nb = \"run -p b\"\n";
+    assert_eq!(complete_aliases(config), ["a"]);
+    let commands = "cargo a x\ncargo a -- x\ncargo b -- x";
+    assert_eq!(doubled_separators(commands, config), ["cargo a -- x"]);
+
+    let root = crate::workspace::Workspace::discover().unwrap().root;
+    let config = std::fs::read_to_string(root.join(".cargo").join("config.toml")).unwrap();
+    assert_eq!(complete_aliases(&config), ["xtask"]);
+    let found =
+        in_pages(&root, |_, text| doubled_separators(text, &config).into_iter().map(str::to_owned).collect());
+    assert_eq!(found.unwrap(), Vec::<String>::new());
 }
 
 #[test]
