@@ -15,6 +15,8 @@ pub(crate) enum Proofs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Data {
     Blob,
+    Calldata,
+    Auto,
     None,
 }
 
@@ -92,7 +94,8 @@ pub(crate) struct Args {
     )]
     pub(crate) risc0_prover: PathBuf,
 
-    /// Where the batches' data goes: into blobs, or nowhere. In the zkVM a blob takes 160 million cycles.
+    /// Where the batches' data goes: into blobs, into call data, where it is cheaper, or nowhere. In the zkVM a blob takes 160
+    /// million cycles.
     #[arg(long, default_value = "blob", value_name = "WHERE", env = "DEVNET_DA")]
     pub(crate) da: Data,
 

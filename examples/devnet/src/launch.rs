@@ -239,6 +239,8 @@ impl Devnet {
         config.committer.commit_time_ms = args.commit_ms;
         config.committer.da = match args.da {
             Data::Blob => DataAvailability::Blob,
+            Data::Calldata => DataAvailability::CallData,
+            Data::Auto => DataAvailability::Auto,
             Data::None => DataAvailability::None,
         };
         config.committer.arbitrary_base_blob_gas_price = 1;
@@ -465,11 +467,16 @@ fn print_events(
             );
         })
         .on(|e: BatchSealed| {
+            let place = match (e.blobs, e.header.blobs_hash.is_zero()) {
+                (0, true) => "not on L1".to_owned(),
+                (0, false) => "in call data".to_owned(),
+                (blobs, _) => format!("in {blobs} blob(s)"),
+            };
             show::event(
                 "batch",
                 format!(
-                    "{}  blocks {}-{}, {} bytes in {} blob(s)",
-                    e.header.number, e.first_block, e.last_block, e.payload_bytes, e.blobs
+                    "{}  blocks {}-{}, {} bytes {place}",
+                    e.header.number, e.first_block, e.last_block, e.payload_bytes
                 ),
             );
         })

@@ -13,8 +13,8 @@ use common::Devnet;
 #[test]
 fn batches_are_verified_with_receipts() {
     let folder = tempfile::tempdir().unwrap();
-    // Few blocks and no blobs: an unoptimised build runs some million cycles a second.
-    let arguments = ["--demo", "--transfers", "3", "--prover", "risc0", "--da", "none"];
+    // Few blocks, in call data as blobs take long: an unoptimised build runs some million cycles a second.
+    let arguments = ["--demo", "--transfers", "3", "--prover", "risc0", "--da", "calldata"];
     let arguments = [arguments.as_slice(), &["--interval-ms", "2000", "--commit-ms", "10000"]].concat();
     let mut devnet = Devnet::start(folder.path(), &arguments);
     let right = devnet.shows("Every balance is right.");
@@ -27,6 +27,7 @@ fn batches_are_verified_with_receipts() {
     assert!(verified >= 1, "{shown}");
     assert!(count(" executed in the zkVM, development receipt by risc0-1 ") >= verified, "{shown}");
     assert!(count(" of the guest, ") >= verified, "{shown}");
+    assert!(count(" bytes in call data") >= verified, "{shown}");
     assert_eq!(count(" re-executed and signed "), 0, "{shown}");
 }
 
