@@ -42,12 +42,23 @@ rustc-web $rust 8fefe1d6377fe4082f5a9d2a47e095e2d20319eaab9754bd2f0275155c9adf90
 "
 
 if [ ! -e "$base/toolchain/complete" ]; then
-    mkdir -p "$base/toolchain/packages"
+    # 69: not here, in contrast to not the same.
+    if [ "$(uname -m)" != x86_64 ] || ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+        echo "the compiler comes from packages of Debian 12 for x86-64: apt-get and dpkg are needed" >&2
+        exit 69
+    fi
+    # Package lists of our own: those of the system may be missing, and only root may fetch them.
+    lists=$base/toolchain/lists
+    mkdir -p "$base/toolchain/packages" "$lists/partial"
+    apt_get() {
+        apt-get -qq -o Dir::State::lists="$lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= "$@"
+    }
+    apt_get update || exit 69
     echo "$packages" | while read -r name version sum; do
         [ -n "$name" ] || continue
         (
             cd "$base/toolchain/packages"
-            ls "$name"_*.deb >/dev/null 2>&1 || apt-get download "$name=$version"
+            ls "$name"_*.deb >/dev/null 2>&1 || apt_get download "$name=$version" || exit 69
             echo "$sum  $(ls "$name"_*.deb)" | sha256sum --check --quiet
             dpkg -x "$name"_*.deb ..
         )

@@ -77,6 +77,10 @@ impl Cmd {
                 command.env("PATH", joined);
             }
         }
+        for key in std::env::vars_os().map(|(key, _)| key).filter(|key| describes_us(&key.to_string_lossy()))
+        {
+            command.env_remove(key);
+        }
         for key in &self.env_remove {
             command.env_remove(key);
         }
@@ -86,6 +90,13 @@ impl Cmd {
         }
         command
     }
+}
+
+/// Whether cargo set this variable to describe the package that it runs, which is this one. Build scripts like that of
+/// `ring` ask to be run again when it changes, so that `cargo xtask test` would build anew what `cargo test` has built,
+/// and the other way round. <https://doc.rust-lang.org/cargo/reference/environment-variables.html>
+fn describes_us(key: &str) -> bool {
+    key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_") || key == "CARGO_PRIMARY_PACKAGE"
 }
 
 /// A line that a POSIX shell runs from the workspace root.
@@ -128,6 +139,16 @@ mod tests {
         let cmd = Cmd::cargo("doc").arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings").dir("a b");
         assert_eq!(cmd.to_string(), "(cd 'a b' && RUSTDOCFLAGS='-D warnings' cargo doc --no-deps)");
         assert_eq!(Cmd::new("echo").arg("it's").arg("").to_string(), r"echo 'it'\''s' ''");
+    }
+
+    /// What cargo says of this package is nothing for the build scripts of others.
+    #[test]
+    fn a_process_does_not_inherit_what_describes_us() {
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let output = Cmd::new("env").process(&std::env::temp_dir(), None).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("PATH="), "{text}");
+        assert!(!text.contains("CARGO_MANIFEST_") && !text.contains("CARGO_PKG_"), "{text}");
     }
 
     /// The line that a failed step prints must do what the step did.

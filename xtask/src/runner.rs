@@ -22,6 +22,25 @@ enum Outcome {
     Skipped {
         because: String,
     },
+    /// This machine cannot do it, which is no failure.
+    NotHere {
+        because: String,
+    },
+}
+
+/// `EX_UNAVAILABLE` of sysexits.h: what the program needs is not to be had here.
+const EX_UNAVAILABLE: i32 = 69;
+
+/// Why a step did not pass.
+enum Fault {
+    Failure(String),
+    NotHere(String),
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Failure(reason)
+    }
 }
 
 #[derive(Debug)]
@@ -30,9 +49,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether every step ran and passed.
+    /// Whether every step passed that this machine can do.
     pub(crate) fn passed(&self) -> bool {
-        self.rows.iter().all(|(_, outcome, _)| *outcome == Outcome::Passed)
+        self.rows.iter().all(|(_, outcome, _)| matches!(outcome, Outcome::Passed | Outcome::NotHere { .. }))
     }
 
     fn outcome_of(&self, name: &str) -> Option<&Outcome> {
@@ -52,6 +71,7 @@ impl Report {
                 Outcome::Passed => ("ok", String::new()),
                 Outcome::Failed { reason, .. } => ("FAILED", format!("  {reason}")),
                 Outcome::Skipped { because } => ("skipped", format!("  {because}")),
+                Outcome::NotHere { because } => ("NOT RUN", format!("  {because}")),
             };
             push(format_args!("    {name:width$}  {word:<7}  {:>8}{note}\n", shown(*took)));
         }
@@ -66,7 +86,7 @@ impl Report {
             "==> {task}: {} steps ok, {} failed, {} skipped, in {}\n",
             count(|o| matches!(o, Outcome::Passed)),
             count(|o| matches!(o, Outcome::Failed { .. })),
-            count(|o| matches!(o, Outcome::Skipped { .. })),
+            count(|o| matches!(o, Outcome::Skipped { .. } | Outcome::NotHere { .. })),
             shown(total),
         ));
         text
@@ -111,7 +131,8 @@ impl<'a> Runner<'a> {
                 eprintln!("\n==> [{}/{count}] {}\n    $ {command}", i + 1, step.name);
                 match self.perform(&step.action) {
                     Ok(()) => Outcome::Passed,
-                    Err(reason) => Outcome::Failed { reason, command },
+                    Err(Fault::Failure(reason)) => Outcome::Failed { reason, command },
+                    Err(Fault::NotHere(because)) => Outcome::NotHere { because },
                 }
             };
             let took = begun.elapsed();
@@ -123,15 +144,27 @@ impl<'a> Runner<'a> {
                 Outcome::Skipped { because } => {
                     eprintln!("\n==> [{}/{count}] {}: skipped, {because}", i + 1, step.name)
                 }
+                Outcome::NotHere { because } => eprintln!("    NOT RUN: {because}"),
             }
             report.rows.push((step.name, outcome, took));
         }
         report
     }
 
-    fn perform(&mut self, action: &Action) -> Result<(), String> {
+    fn perform(&mut self, action: &Action) -> Result<(), Fault> {
         match action {
-            Action::Run(cmd) => self.execute(cmd),
+            Action::Run(cmd) => Ok(self.execute(cmd)?),
+            Action::RunWherePossible { cmd, because } => match cmd
+                .process(&self.workspace.root, None)
+                .status()
+            {
+                Ok(status) if status.code() == Some(EX_UNAVAILABLE) => {
+                    Err(Fault::NotHere((*because).to_owned()))
+                }
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(status.to_string().into()),
+                Err(source) => Err(XtaskError::Spawn { command: cmd.to_string(), source }.to_string().into()),
+            },
             Action::NpmInstall(cmd) => {
                 contracts::check_lock(&self.workspace.root)?;
                 if contracts::is_installed(&self.workspace.root) {
@@ -140,29 +173,30 @@ impl<'a> Runner<'a> {
                 }
                 self.execute(cmd)?;
                 contracts::mark_installed(&self.workspace.root)
-                    .map_err(|e| format!("cannot note the install: {e}"))
+                    .map_err(|e| format!("cannot note the install: {e}").into())
             }
             Action::WithTool { tool, cmd, fallback } => match (self.provide(*tool), fallback) {
-                (Ok(()), _) => self.execute(cmd),
-                (Err(reason), None) => Err(reason),
+                (Ok(()), _) => Ok(self.execute(cmd)?),
+                (Err(reason), None) => Err(reason.into()),
                 (Err(reason), Some(fallback)) => {
                     eprintln!("    {reason}\n    using this instead: {fallback}");
-                    self.execute(fallback)
+                    Ok(self.execute(fallback)?)
                 }
             },
             Action::LeanTree { cmd, package, forbidden } => {
                 let output = cmd.process(&self.workspace.root, None).output().map_err(|e| e.to_string())?;
                 if !output.status.success() {
-                    return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+                    return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned().into());
                 }
                 match forbidden_crates(&String::from_utf8_lossy(&output.stdout), package, forbidden) {
-                    None => Err(format!("`cargo tree` did not list `{package}` first")),
+                    None => Err(format!("`cargo tree` did not list `{package}` first").into()),
                     Some(found) if found.is_empty() => Ok(()),
                     Some(found) => Err(format!(
                         "`{package}` without default features depends on {}: put it behind a feature \
                          (`cargo tree --invert NAME` says who asks for it)",
                         found.join(", ")
-                    )),
+                    )
+                    .into()),
                 }
             }
         }
@@ -234,6 +268,22 @@ mod tests {
         let report = run(false, vec![step("a", "no-such-program-here", None)]);
         assert!(!report.passed());
         assert!(report.render("check").contains("is it installed and on PATH?"));
+    }
+
+    #[test]
+    fn what_this_machine_cannot_do_is_shown_and_is_no_failure() {
+        let exits = |code: &str| {
+            let cmd = Cmd::new("sh").args(["-c", code]);
+            let action = Action::RunWherePossible { cmd, because: "no packages" };
+            run(false, vec![Step { name: "guest".to_owned(), action, needs: None }])
+        };
+        let report = exits("exit 69");
+        assert!(report.passed());
+        let text = report.render("check");
+        assert!(text.contains("guest  NOT RUN") && text.contains("no packages"), "{text}");
+        assert!(text.contains("0 steps ok, 0 failed, 1 skipped"), "{text}");
+        assert!(!exits("exit 1").passed());
+        assert!(exits("exit 0").render("check").contains("1 steps ok"));
     }
 
     #[test]

@@ -17,8 +17,10 @@ pub struct BlobProof {
 
 /// Input of the proven program for one batch. Nothing in it is trusted: the program computes the public
 /// values from it, and a wrong input gives other public values or none.
+///
+/// `W` is the form of the witnesses: JSON, unless something else is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchInput {
+pub struct BatchInput<W = Bytes> {
     /// Header of the previous batch; its hash is the first public value.
     pub parent: BatchHeader,
     /// Header number of the L2 block before the batch's first block.
@@ -31,8 +33,8 @@ pub struct BatchInput {
     pub blobs: Vec<BlobProof>,
     /// Whether the payload lies in the call data of the commit; then there are no blobs.
     pub in_call_data: bool,
-    /// Execution witness of each block: the JSON that `debug_executionWitness` answered for it.
-    pub witnesses: Vec<Bytes>,
+    /// Execution witness of each block; as [`Bytes`] the JSON that `debug_executionWitness` answered for it.
+    pub witnesses: Vec<W>,
     /// The L2's chain configuration: the `config` object of its genesis as canonical JSON
     /// ([`ProgramKey::canonical_chain_config`]).
     pub chain_config: Bytes,

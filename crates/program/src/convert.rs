@@ -73,7 +73,7 @@ pub(crate) fn block(
         requests_hash: requests_hash(sealed, config)?,
         ..Default::default()
     };
-    let computed = b256(header.compute_block_hash(crypto));
+    let computed = b256(*header.hash.get_or_init(|| header.compute_block_hash(crypto)));
     if computed != sealed.block_hash {
         return Err(ProgramError::BlockHash { block: number, claimed: sealed.block_hash, computed });
     }

@@ -9,8 +9,6 @@ use ensemble_error::{Classify, Severity};
 pub enum InvalidPart {
     /// Header against parent header (yellow paper 4.4.4 and the header rules of later EIPs).
     Header,
-    /// Body against header.
-    Body,
     /// Execution of a transaction or system call.
     Execution,
     /// Gas used.
@@ -25,7 +23,6 @@ impl std::fmt::Display for InvalidPart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Header => "header",
-            Self::Body => "body",
             Self::Execution => "execution",
             Self::GasUsed => "gas used",
             Self::Receipts => "receipts",

@@ -9,7 +9,7 @@ use ethrex_crypto::Crypto;
 
 use crate::deposits::Deposits;
 use crate::error::ProgramError;
-use crate::guest_input::Input;
+use crate::guest_input::WitnessForm;
 use crate::withdrawals::Withdrawals;
 use crate::{blobs, config, convert, crypto, stateless};
 
@@ -54,7 +54,7 @@ pub fn execute_unless(
         let thread = std::thread::Builder::new()
             .name("ensemble-program".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || run(&Input::of(input), stop, &crypto::default()))
+            .spawn_scoped(scope, || run(input, None, stop, &crypto::default()))
             .map_err(|e| ProgramError::Thread { reason: e.to_string() })?;
         thread.join().unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -77,19 +77,21 @@ pub fn execute_in_place(input: &BatchInput) -> Result<ProgramOutput, ProgramErro
 /// # Errors
 /// [`ProgramError`] when the input has no public values.
 pub fn execute_with(input: &BatchInput, crypto: &Arc<dyn Crypto>) -> Result<ProgramOutput, ProgramError> {
-    run(&Input::of(input), &|| false, crypto)
+    run(input, None, &|| false, crypto)
 }
 
-pub(crate) fn run(
-    input: &Input<'_>,
+/// `program` is the one program and chain that is proven, when there is one.
+pub(crate) fn run<W: WitnessForm>(
+    input: &BatchInput<W>,
+    program: Option<ProgramKey>,
     stop: &dyn Fn() -> bool,
     crypto: &Arc<dyn Crypto>,
 ) -> Result<ProgramOutput, ProgramError> {
-    let (config, program_key) = config::parse(input.chain_config)?;
-    if let Some(expected) = input.program.filter(|expected| *expected != program_key) {
+    let (config, program_key) = config::parse(&input.chain_config)?;
+    if let Some(expected) = program.filter(|expected| *expected != program_key) {
         return Err(ProgramError::OtherChain { expected: expected.0, found: program_key.0 });
     }
-    let parent = input.parent;
+    let parent = &input.parent;
     let number = parent.number.checked_add(1).ok_or(ProgramError::Overflow { what: "the batch number" })?;
 
     if input.sealed_at < parent.sealed_at {
@@ -99,7 +101,7 @@ pub(crate) fn run(
         });
     }
     let first_parent = ParentRef { hash: parent.block_hash, number: input.parent_block };
-    let sealed = decode_blocks(input.da_payload, &first_parent)?;
+    let sealed = decode_blocks(&input.da_payload, &first_parent)?;
     let last = sealed.last().ok_or(ProgramError::EmptyBatch)?;
     if sealed.len() != input.witnesses.len() {
         return Err(ProgramError::WitnessCount { blocks: sealed.len(), witnesses: input.witnesses.len() });
@@ -108,13 +110,12 @@ pub(crate) fn run(
     let mut deposits = Deposits::after(parent);
     let mut withdrawals = Withdrawals::default();
     let (mut transactions, mut gas_used) = (0u64, 0u64);
-    for (index, sealed) in sealed.iter().enumerate() {
+    for (index, (sealed, witness)) in sealed.iter().zip(&input.witnesses).enumerate() {
         if stop() {
             return Err(ProgramError::Stopped);
         }
         let block = convert::block(sealed, &config, &**crypto)?;
-        let witness = input.witnesses.get(index, sealed.number)?;
-        let executed = stateless::execute(&block, witness, config, crypto)?;
+        let executed = stateless::execute(&block, witness.parsed(sealed.number)?, config, crypto)?;
         if index == 0 && executed.pre_state_root != parent.state_root {
             return Err(ProgramError::ParentStateRoot {
                 block: input.parent_block,
@@ -134,7 +135,7 @@ pub(crate) fn run(
         block_hash: last.block_hash,
         withdrawals_root: WithdrawalTree::new(&withdrawals.into_inner()).root(),
         deposits_hash: deposits.hash,
-        blobs_hash: blobs::verify(input.da_payload, input.blobs, input.in_call_data, &**crypto)?,
+        blobs_hash: blobs::verify(&input.da_payload, &input.blobs, input.in_call_data, &**crypto)?,
         number,
         deposits_index: deposits.index,
         sealed_at: input.sealed_at,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::Bytes;
-use ensemble_batch::{BatchHeader, BatchInput, BlobProof, ProgramKey, PublicValues};
+use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ethrex_common::types::block_execution_witness::RpcExecutionWitness;
 use ethrex_crypto::Crypto;
 use serde::{Deserialize, Serialize};
@@ -26,24 +26,7 @@ pub struct Witness {
 /// [`BatchInput`] with parsed witnesses, for [`run`](Self::run). In bincode 1 with fixed-size little-endian
 /// integers it is the input of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GuestInput {
-    /// See [`BatchInput::parent`].
-    pub parent: BatchHeader,
-    /// See [`BatchInput::parent_block`].
-    pub parent_block: u64,
-    /// See [`BatchInput::sealed_at`].
-    pub sealed_at: u64,
-    /// See [`BatchInput::da_payload`].
-    pub da_payload: Bytes,
-    /// See [`BatchInput::blobs`].
-    pub blobs: Vec<BlobProof>,
-    /// See [`BatchInput::in_call_data`].
-    pub in_call_data: bool,
-    /// One per block.
-    pub witnesses: Vec<Witness>,
-    /// See [`BatchInput::chain_config`].
-    pub chain_config: Bytes,
-}
+pub struct GuestInput(BatchInput<Witness>);
 
 impl GuestInput {
     /// Parses the witnesses.
@@ -51,10 +34,20 @@ impl GuestInput {
     /// # Errors
     /// [`ProgramError::Witness`] for one that is not the JSON of a witness.
     pub fn new(input: &BatchInput) -> Result<Self, ProgramError> {
+        let BatchInput {
+            parent,
+            parent_block,
+            sealed_at,
+            da_payload,
+            blobs,
+            in_call_data,
+            witnesses,
+            chain_config,
+        } = input;
         let witnesses = (1..)
-            .zip(&input.witnesses)
+            .zip(witnesses)
             .map(|(index, json)| {
-                let witness = parse(json, input.parent_block.saturating_add(index))?;
+                let witness = json.parsed(parent_block.saturating_add(index))?;
                 let bytes = |list: Vec<bytes::Bytes>| list.into_iter().map(Bytes).collect();
                 Ok(Witness {
                     state: bytes(witness.state),
@@ -63,16 +56,16 @@ impl GuestInput {
                 })
             })
             .collect::<Result<_, ProgramError>>()?;
-        Ok(Self {
-            parent: input.parent.clone(),
-            parent_block: input.parent_block,
-            sealed_at: input.sealed_at,
-            da_payload: input.da_payload.clone(),
-            blobs: input.blobs.clone(),
-            in_call_data: input.in_call_data,
+        Ok(Self(BatchInput {
+            parent: parent.clone(),
+            parent_block: *parent_block,
+            sealed_at: *sealed_at,
+            da_payload: da_payload.clone(),
+            blobs: blobs.clone(),
+            in_call_data: *in_call_data,
             witnesses,
-            chain_config: input.chain_config.clone(),
-        })
+            chain_config: chain_config.clone(),
+        }))
     }
 
     /// The bytes that the guest reads.
@@ -104,84 +97,31 @@ impl GuestInput {
     /// # Errors
     /// [`ProgramError`] when the input has no public values or is of another chain.
     pub fn run(&self, program: ProgramKey, crypto: &Arc<dyn Crypto>) -> Result<PublicValues, ProgramError> {
-        let input = Input {
-            parent: &self.parent,
-            parent_block: self.parent_block,
-            sealed_at: self.sealed_at,
-            da_payload: &self.da_payload,
-            blobs: &self.blobs,
-            in_call_data: self.in_call_data,
-            witnesses: Witnesses::Packed(&self.witnesses),
-            chain_config: &self.chain_config,
-            program: Some(program),
-        };
-        run(&input, &|| false, crypto).map(|output| output.public_values)
+        run(&self.0, Some(program), &|| false, crypto).map(|output| output.public_values)
     }
 }
 
-/// An input of either form.
-pub(crate) struct Input<'a> {
-    pub(crate) parent: &'a BatchHeader,
-    pub(crate) parent_block: u64,
-    pub(crate) sealed_at: u64,
-    pub(crate) da_payload: &'a [u8],
-    pub(crate) blobs: &'a [BlobProof],
-    pub(crate) in_call_data: bool,
-    pub(crate) witnesses: Witnesses<'a>,
-    pub(crate) chain_config: &'a [u8],
-    /// The one program and chain that is proven, when there is one.
-    pub(crate) program: Option<ProgramKey>,
+/// A witness in one of its forms.
+pub(crate) trait WitnessForm {
+    /// The witness of the block of this height.
+    fn parsed(&self, block: u64) -> Result<RpcExecutionWitness, ProgramError>;
 }
 
-impl<'a> Input<'a> {
-    pub(crate) fn of(input: &'a BatchInput) -> Self {
-        Self {
-            parent: &input.parent,
-            parent_block: input.parent_block,
-            sealed_at: input.sealed_at,
-            da_payload: &input.da_payload,
-            blobs: &input.blobs,
-            in_call_data: input.in_call_data,
-            witnesses: Witnesses::Json(&input.witnesses),
-            chain_config: &input.chain_config,
-            program: None,
-        }
+/// JSON.
+impl WitnessForm for Bytes {
+    fn parsed(&self, block: u64) -> Result<RpcExecutionWitness, ProgramError> {
+        serde_json::from_slice(self).map_err(|e| ProgramError::Witness { block, reason: e.to_string() })
     }
 }
 
-/// Witnesses of either form, one per block.
-pub(crate) enum Witnesses<'a> {
-    Json(&'a [Bytes]),
-    Packed(&'a [Witness]),
-}
-
-impl Witnesses<'_> {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Json(all) => all.len(),
-            Self::Packed(all) => all.len(),
-        }
+impl WitnessForm for Witness {
+    fn parsed(&self, _: u64) -> Result<RpcExecutionWitness, ProgramError> {
+        let bytes = |list: &[Bytes]| list.iter().map(|bytes| bytes.0.clone()).collect();
+        Ok(RpcExecutionWitness {
+            state: bytes(&self.state),
+            keys: Vec::new(),
+            codes: bytes(&self.codes),
+            headers: bytes(&self.headers),
+        })
     }
-
-    /// The witness of the batch's `index`th block, which has this height.
-    pub(crate) fn get(&self, index: usize, block: u64) -> Result<RpcExecutionWitness, ProgramError> {
-        let missing = || ProgramError::Witness { block, reason: "there is none".to_owned() };
-        match self {
-            Self::Json(all) => parse(all.get(index).ok_or_else(missing)?, block),
-            Self::Packed(all) => {
-                let witness = all.get(index).ok_or_else(missing)?;
-                let bytes = |list: &[Bytes]| list.iter().map(|bytes| bytes.0.clone()).collect();
-                Ok(RpcExecutionWitness {
-                    state: bytes(&witness.state),
-                    keys: Vec::new(),
-                    codes: bytes(&witness.codes),
-                    headers: bytes(&witness.headers),
-                })
-            }
-        }
-    }
-}
-
-fn parse(json: &[u8], block: u64) -> Result<RpcExecutionWitness, ProgramError> {
-    serde_json::from_slice(json).map_err(|e| ProgramError::Witness { block, reason: e.to_string() })
 }

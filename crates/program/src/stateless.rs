@@ -7,9 +7,7 @@ use alloy_primitives::B256;
 use ethrex_common::types::block_execution_witness::{
     GuestProgramState, RpcExecutionWitness, decode_witness_headers, validate_witness_headers_chain,
 };
-use ethrex_common::types::{
-    Block, BlockHeader, ChainConfig, ELASTICITY_MULTIPLIER, Receipt, validate_block_body,
-};
+use ethrex_common::types::{Block, BlockHeader, ChainConfig, ELASTICITY_MULTIPLIER, Receipt};
 use ethrex_common::{
     validate_block_pre_execution, validate_gas_used, validate_receipts_root_and_logs_bloom,
     validate_requests_hash,
@@ -34,7 +32,8 @@ pub(crate) struct Executed {
 }
 
 /// Executes a block on the state in its witness, of which nothing is trusted: headers have to chain up to the block's
-/// parent hash, and everything else is looked up by hash from the parent's state root.
+/// parent hash, and everything else is looked up by hash from the parent's state root. That the header is the body's is
+/// not checked again: [`convert::block`](crate::convert::block) takes the header's roots from the body.
 pub(crate) fn execute(
     block: &Block,
     witness: RpcExecutionWitness,
@@ -64,14 +63,12 @@ pub(crate) fn execute(
         witness.into_execution_witness(config, number, &headers, crypto).map_err(|e| bad_witness(&e))?;
     let state = GuestProgramState::from_witness(witness, crypto).map_err(|e| bad_witness(&e))?;
     let mut db = GuestProgramStateWrapper::new(state, shared.clone());
-    db.initialize_block_header_hashes(std::slice::from_ref(block)).map_err(|e| bad_witness(&e))?;
     let found = b256(db.state_trie_root().map_err(|e| bad_witness(&e))?);
     let pre_state_root = b256(parent.state_root);
     if found != pre_state_root {
         return Err(ProgramError::PreStateRoot { block: number, expected: pre_state_root, found });
     }
 
-    validate_block_body(&block.header, &block.body, crypto).map_err(|e| invalid(InvalidPart::Body, &e))?;
     validate_block_pre_execution(block, parent, &config, ELASTICITY_MULTIPLIER)
         .map_err(|e| invalid(InvalidPart::Header, &e))?;
     let mut vm = Evm::new_for_l1(db.clone(), shared.clone());
@@ -101,7 +98,8 @@ fn parent<'a>(
     let number = block.header.number;
     let bad = |reason: String| ProgramError::Witness { block: number, reason };
     let parent = headers.last().ok_or_else(|| bad("it has no headers".to_owned()))?;
-    let (expected, found) = (b256(block.header.parent_hash), b256(parent.compute_block_hash(crypto)));
+    let found = b256(*parent.hash.get_or_init(|| parent.compute_block_hash(crypto)));
+    let expected = b256(block.header.parent_hash);
     if expected != found {
         return Err(ProgramError::WitnessParent { block: number, expected, found });
     }

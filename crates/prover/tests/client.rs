@@ -14,7 +14,7 @@ use ensemble_messages::{
     BatchProof, FailureKind, LeaseId, LeaseState, PackedInput, ProofRejection, ProofTask, ProverType,
     SubmitReply, Work,
 };
-use ensemble_prover::protocol::{CHUNK_BYTES, InputHead, InputPacker, JobOffer, pack_proofs};
+use ensemble_prover::protocol::{CHUNK_BYTES, InputPacker, JobOffer, pack_proofs};
 use ensemble_prover::{
     BackendError, BackendProof, Cancel, ClientEvent, ClientMessage, ClientReport, FrameLimits,
     PROTOCOL_VERSION, ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode, ServerCodec,
@@ -58,15 +58,7 @@ fn work(batch_number: u64) -> Work {
 }
 
 fn packed(task: ProofTask, input: &BatchInput) -> Work {
-    let head = InputHead {
-        parent: &input.parent,
-        parent_block: input.parent_block,
-        sealed_at: input.sealed_at,
-        da_payload: &input.da_payload,
-        blobs: &input.blobs,
-        in_call_data: input.in_call_data,
-    };
-    let packer = InputPacker::new(head, 0, 1 << 24).unwrap();
+    let packer = InputPacker::new(input.into(), 0, 1 << 24).unwrap();
     let input = Arc::new(packer.finish(&input.chain_config).unwrap());
     Work { lease: LeaseId(100 + task.last_batch()), task, lease_ms: 60_000, input }
 }

@@ -44,11 +44,14 @@ fn mul(a: &Word, b: &Word, modulus: &Word) -> Word {
 
 /// `a` to the power `2^n`, times `b`.
 fn square_mul(a: &Word, n: usize, b: &Word) -> Word {
-    let mut out = *a;
+    // Results go to and fro between two places: a copy takes as long as a multiplication.
+    let (mut one, mut other) = (*a, ZERO);
+    let (mut now, mut next) = (&mut one, &mut other);
     for _ in 0..n {
-        out = mul(&out, &out, &P);
+        modmul_256(now, now, &P, next);
+        std::mem::swap(&mut now, &mut next);
     }
-    mul(&out, b, &P)
+    mul(now, b, &P)
 }
 
 /// `a` to the power `(P + 1) / 4`: a root of `a`, if it has any. Names say how many ones the exponent has.
@@ -95,12 +98,6 @@ fn add(a: &Point, b: &Point) -> Point {
     out
 }
 
-fn double(a: &Point) -> Point {
-    let mut out = Point::IDENTITY;
-    a.double(&mut out);
-    out
-}
-
 /// `u G + v R`, two bits of each at a time.
 fn sum_of_multiples(u: &Word, v: &Word, r: &Point) -> Point {
     let mut table = [Point::IDENTITY; 16];
@@ -113,16 +110,20 @@ fn sum_of_multiples(u: &Word, v: &Word, r: &Point) -> Point {
             table[4 * j + i] = add(&table[4 * j + i - 1], &g);
         }
     }
-    let mut out = Point::IDENTITY;
+    // Without copies, as in `square_mul`.
+    let (mut one, mut other) = (Point::IDENTITY, Point::IDENTITY);
+    let (mut now, mut next) = (&mut one, &mut other);
     for bit in (0..256).step_by(2).rev() {
-        out = double(&double(&out));
+        now.double(next);
+        next.double(now);
         let window = |word: &Word| (word[bit / 32] >> (bit % 32) & 3) as usize;
         let index = 4 * window(v) + window(u);
         if index != 0 {
-            out = add(&out, &table[index]);
+            now.add(&table[index], next);
+            std::mem::swap(&mut now, &mut next);
         }
     }
-    out
+    *now
 }
 
 impl Accelerator for Circuits {

@@ -271,13 +271,20 @@ impl TxManager {
     /// manager is to see reflected in it; an older one does no harm but wastes requests.
     pub fn next_action(&mut self, now: Instant, view: &ChainView) -> Option<Action> {
         let latest = self.latest_nonce(now, view);
+        self.watch_gap(now, latest, view);
+        // Nothing behind a gap is mined before it is closed. Resubmissions come again and again, faster than a slow node
+        // takes them: they must not be in its way.
+        if self.has_gap(latest)
+            && let Some(action) = self.start_next(now, latest, view)
+        {
+            return Some(action);
+        }
         let ids: Vec<(u64, IntentId)> = self.live.iter().map(|(n, id)| (*n, id.clone())).collect();
         for (nonce, id) in ids {
             if let Some(action) = self.advance(now, view, latest, nonce, &id) {
                 return Some(action);
             }
         }
-        self.watch_gap(now, latest, view);
         self.start_next(now, latest, view)
     }
 
@@ -453,6 +460,11 @@ impl TxManager {
     /// this one a pending nonce shows no transaction but ours.
     fn explained(&self, latest: u64) -> u64 {
         self.live.keys().next_back().map_or(latest, |top| top.saturating_add(1)).max(latest)
+    }
+
+    /// Whether we have signed for a higher nonce than the one that the chain waits for, and not for that.
+    fn has_gap(&self, latest: u64) -> bool {
+        self.live.range(latest..).next().is_some_and(|(nonce, _)| *nonce > latest)
     }
 
     /// Queues a filler when the chain waits for a nonce that neither we nor the pool have, while we have a higher

@@ -2,7 +2,7 @@
 //! asks for.
 
 use bincode::Options;
-use ensemble_batch::{BatchHeader, BlobProof};
+use ensemble_batch::{BatchHeader, BatchInput, BlobProof};
 use ensemble_error::{Classify, Severity};
 use ensemble_messages::{BatchProof, PackedInput};
 use std::io::Write;
@@ -86,7 +86,7 @@ fn damaged(error: impl std::fmt::Display) -> InputError {
     InputError::Damaged(error.to_string())
 }
 
-/// What of a [`ensemble_batch::BatchInput`] comes before its witnesses.
+/// What of a [`BatchInput`] comes before its witnesses.
 #[derive(Clone, Copy, Debug)]
 pub struct InputHead<'a> {
     /// Header of the previous batch.
@@ -101,6 +101,19 @@ pub struct InputHead<'a> {
     pub blobs: &'a [BlobProof],
     /// Whether the payload lies in the call data of the commit.
     pub in_call_data: bool,
+}
+
+impl<'a> From<&'a BatchInput> for InputHead<'a> {
+    fn from(input: &'a BatchInput) -> Self {
+        Self {
+            parent: &input.parent,
+            parent_block: input.parent_block,
+            sealed_at: input.sealed_at,
+            da_payload: &input.da_payload,
+            blobs: &input.blobs,
+            in_call_data: input.in_call_data,
+        }
+    }
 }
 
 /// Encodes and compresses an input piece by piece, so that neither its encoding nor all of its witnesses are ever in

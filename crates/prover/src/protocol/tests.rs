@@ -338,15 +338,7 @@ fn inputs_round_trip() {
 }
 
 fn packed(input: &BatchInput, max: usize) -> Result<PackedInput, InputError> {
-    let head = InputHead {
-        parent: &input.parent,
-        parent_block: input.parent_block,
-        sealed_at: input.sealed_at,
-        da_payload: &input.da_payload,
-        blobs: &input.blobs,
-        in_call_data: input.in_call_data,
-    };
-    let mut packer = InputPacker::new(head, input.witnesses.len() as u64, max)?;
+    let mut packer = InputPacker::new(input.into(), input.witnesses.len() as u64, max)?;
     for witness in &input.witnesses {
         packer.witness(witness)?;
     }
