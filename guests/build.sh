@@ -1,15 +1,24 @@
 #!/bin/sh
-# Builds the zkVM guest from pinned sources: crates by its lock file, compiler and standard library from Debian's packages,
+# Builds the zkVM guests from pinned sources: crates by their lock files, compiler and standard library from Debian's packages,
 # unpacked and not installed. Everything lies in one directory of a fixed name, because the paths of packages that come
-# without a registry go into the names of symbols, and so into the image id.
+# without a registry go into the names of symbols, and so into the program keys.
 #
-#   guests/build.sh            builds, and writes risc0/guest.elf.zst and risc0/guest.elf.sha256
-#   guests/build.sh --check    builds, and fails unless the result is the committed one
+#   guests/build.sh [risc0] [sp1]            builds (without a name both), and writes NAME/*.elf.zst and NAME/*.elf.sha256
+#   guests/build.sh --check [risc0] [sp1]    builds, and fails unless the results are the committed ones
 set -eu
+
+check=
+guests=
+for argument; do
+    case $argument in
+        --check) check=yes ;;
+        risc0 | sp1) guests="$guests $argument" ;;
+        *) echo "usage: $0 [--check] [risc0] [sp1]" >&2; exit 2 ;;
+    esac
+done
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 base=${ENSEMBLE_GUEST_DIR:-/tmp/ensemble-guest}
-target=riscv32im-risc0-zkvm-elf
 rust=1.96.0+dfsg1-1~deb12u2
 llvm=1:22.1.8-1~deb12u1
 mbed=2.28.3-1
@@ -64,27 +73,52 @@ mkdir -p "$base/source"
 
 usr=$base/toolchain/usr
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-sep=$(printf '\037')
-flags="-Cpasses=lower-atomic${sep}-Clink-arg=-Ttext=0x00200800${sep}-Clink-arg=--fatal-warnings${sep}-Cpanic=abort"
-flags="$flags${sep}--cfg=getrandom_backend=\"custom\""
-flags="$flags${sep}--remap-path-prefix=$cargo_home/registry/src=/registry${sep}--remap-path-prefix=$base=/guest"
-cd "$base/source/guests/risc0"
-env -u RUSTUP_TOOLCHAIN -u RUSTC_WRAPPER -u RUSTFLAGS \
-    LD_LIBRARY_PATH="$usr/lib/x86_64-linux-gnu:$usr/lib" PATH="$usr/bin:$PATH" RUSTC="$usr/bin/rustc" \
-    RUSTC_BOOTSTRAP=1 RISC0_FEATURE_bigint2=1 CARGO_INCREMENTAL=0 CARGO_TARGET_DIR="$base/target" \
-    CARGO_ENCODED_RUSTFLAGS="$flags" \
-    "$usr/bin/cargo" build --release --locked --target "$target" \
-    -Z build-std=core,alloc,std,panic_abort,proc_macro -Z build-std-features=compiler-builtins-mem
 
-elf=$base/target/$target/release/ensemble-guest-risc0
-sum=$(sha256sum "$elf" | cut -d' ' -f1)
-echo "sha256 of the guest: $sum, $(stat -c %s "$elf") bytes"
-if [ "${1:-}" = "--check" ]; then
-    committed=$(cat "$here/guests/risc0/guest.elf.sha256")
-    [ "$sum" = "$committed" ] || { echo "the committed guest is $committed" >&2; exit 1; }
-    echo "it is the committed guest"
-else
-    zstd -19 --force --quiet "$elf" -o "$here/guests/risc0/guest.elf.zst"
-    chmod 644 "$here/guests/risc0/guest.elf.zst"
-    echo "$sum" > "$here/guests/risc0/guest.elf.sha256"
-fi
+# Name, target, and flags of the compiler beside those that both have.
+build() {
+    name=$1 target=$2
+    shift 2
+    set -- -Cpasses=lower-atomic "$@" -Clink-arg=--fatal-warnings -Cpanic=abort '--cfg=getrandom_backend="custom"' \
+        "--remap-path-prefix=$cargo_home/registry/src=/registry" "--remap-path-prefix=$base=/guest"
+    flags=$(printf '%s\037' "$@")
+    (
+        cd "$base/source/guests/$name"
+        env -u RUSTUP_TOOLCHAIN -u RUSTC_WRAPPER -u RUSTFLAGS \
+            LD_LIBRARY_PATH="$usr/lib/x86_64-linux-gnu:$usr/lib" PATH="$usr/bin:$PATH" RUSTC="$usr/bin/rustc" \
+            RUSTC_BOOTSTRAP=1 RISC0_FEATURE_bigint2=1 CARGO_INCREMENTAL=0 CARGO_TARGET_DIR="$base/target" \
+            CARGO_ENCODED_RUSTFLAGS="${flags%?}" \
+            "$usr/bin/cargo" build --release --locked --target "$target" -Z json-target-spec \
+            -Z build-std=core,alloc,std,panic_abort,proc_macro -Z build-std-features=compiler-builtins-mem
+    )
+
+    keep guest "ensemble-guest-$name"
+}
+
+# What is committed, and the built file.
+keep() {
+    elf=$base/target/$(basename "$target" .json)/release/$2
+    sum=$(sha256sum "$elf" | cut -d' ' -f1)
+    echo "sha256 of $name/$1.elf: $sum, $(stat -c %s "$elf") bytes"
+    if [ "$check" ]; then
+        committed=$(cat "$here/guests/$name/$1.elf.sha256")
+        [ "$sum" = "$committed" ] || { echo "the committed one is $committed" >&2; exit 1; }
+        echo "it is the committed one"
+    else
+        zstd -19 --force --quiet "$elf" -o "$here/guests/$name/$1.elf.zst"
+        chmod 644 "$here/guests/$name/$1.elf.zst"
+        echo "$sum" > "$here/guests/$name/$1.elf.sha256"
+    fi
+}
+
+for guest in ${guests:-risc0 sp1}; do
+    case $guest in
+        risc0) build risc0 riscv32im-risc0-zkvm-elf -Clink-arg=-Ttext=0x00200800 ;;
+        # The flags of sp1-build. Debian's compiler does not know the target by its name.
+        sp1)
+            build sp1 riscv64im-succinct-zkvm-elf.json -Clink-arg=--image-base=0x78000000 \
+                -Cllvm-args=-misched-prera-direction=bottomup -Cllvm-args=-misched-postra-direction=bottomup
+            # What the tests of provers/sp1 check the guest's precompiles by.
+            keep cases ensemble-guest-sp1-cases
+            ;;
+    esac
+done

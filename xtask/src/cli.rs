@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
         cargo xtask test --filter reorg           Rust tests whose name holds `reorg`\n  \
         cargo xtask check --list                  print the commands instead of running them\n  \
         cargo xtask contracts                     rebuild contracts/artifacts after a change in Solidity\n  \
-        cargo xtask guest --check                 rebuild the zkVM guest, compare with the committed one\n  \
+        cargo xtask guest --check                 rebuild the zkVM guests, compare with the committed ones\n  \
         cargo xtask gas --check                   compare gas with benches/gas.json\n  \
         cargo xtask chaos --seeds 1000            the whole sequencer under random faults\n  \
         cargo xtask chaos --first-seed 17 --seeds 1\n  \
@@ -40,7 +40,7 @@ pub(crate) enum Task {
     Test(TestOptions),
     /// Build the contracts and write contracts/artifacts
     Contracts(ContractsOptions),
-    /// Build the zkVM guest from pinned sources and write guests/risc0/guest.elf.zst (Debian on x86-64, about ten minutes)
+    /// Build the zkVM guests from pinned sources and write guests/*/*.elf.zst (Debian on x86-64, about twenty minutes)
     Guest(GuestOptions),
     /// Measure the gas of every L1 operation by real transactions on anvil
     Gas(GasOptions),
@@ -96,7 +96,7 @@ pub(crate) struct ContractsOptions {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct GuestOptions {
-    /// Fail when the committed guest differs from the build, write nothing
+    /// Fail when a committed guest differs from the build, write nothing
     #[arg(long)]
     pub(crate) check: bool,
     /// Print the steps and their commands, run nothing

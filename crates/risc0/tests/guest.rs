@@ -160,6 +160,12 @@ async fn cycles_are_the_recorded_ones() {
         let block = l2.seal(content).await;
         let input = l2.batch(&parent, &[block], blobs);
         parent = execute(&input).unwrap().header;
+        if std::env::var_os("ENSEMBLE_WRITE_GENERATED").is_some() {
+            // The batches that the guest for SP1 is tested with, outside this workspace.
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../provers/sp1/tests/batches");
+            let bytes = bincode::serialize(&input).unwrap();
+            std::fs::write(directory.join(format!("{name}.bin")), bytes).unwrap();
+        }
         batches.push((name, input));
     }
     l2.node.shutdown().await.unwrap();

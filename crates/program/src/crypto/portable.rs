@@ -10,8 +10,13 @@ use sha2::Digest;
 
 use super::{bls, kzg};
 
-/// The two operations that most of a batch's cryptography consists of, beside keccak, and that a zkVM has circuits for.
+/// The operations that most of a batch's cryptography consists of and that a zkVM has circuits for.
 pub trait Accelerator: Send + Sync + std::fmt::Debug {
+    /// Keccak-256 with the padding that Ethereum uses.
+    fn keccak256(&self, input: &[u8]) -> [u8; 32] {
+        ethrex_crypto::keccak::keccak_hash(input)
+    }
+
     /// Sha256.
     fn sha256(&self, input: &[u8]) -> [u8; 32];
 
@@ -92,6 +97,10 @@ impl<A: Accelerator> Crypto for Portable<A> {
         }
         let [r, s] = sig.as_chunks().0 else { return Err(CryptoError::InvalidSignature) };
         self.0.recover(r, s, recid == 1, msg).map(|key| self.keccak256(&key))
+    }
+
+    fn keccak256(&self, input: &[u8]) -> [u8; 32] {
+        self.0.keccak256(input)
     }
 
     fn sha256(&self, input: &[u8]) -> [u8; 32] {
