@@ -478,7 +478,8 @@ impl Saboteur<'_> {
                 }
                 wait(ms).await;
                 for port in self.ports(way) {
-                    port.come_up().await.unwrap();
+                    // A connection of another process may have got the port meanwhile.
+                    until("the proxy at its port again", async || port.come_up().await.ok()).await;
                 }
             }
             Fault::Reorg { depth } => {
