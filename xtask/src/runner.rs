@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crate::command::Cmd;
@@ -154,16 +155,9 @@ impl<'a> Runner<'a> {
     fn perform(&mut self, action: &Action) -> Result<(), Fault> {
         match action {
             Action::Run(cmd) => Ok(self.execute(cmd)?),
-            Action::RunWherePossible { cmd, because } => match cmd
-                .process(&self.workspace.root, None)
-                .status()
-            {
-                Ok(status) if status.code() == Some(EX_UNAVAILABLE) => {
-                    Err(Fault::NotHere((*because).to_owned()))
-                }
-                Ok(status) if status.success() => Ok(()),
-                Ok(status) => Err(status.to_string().into()),
-                Err(source) => Err(XtaskError::Spawn { command: cmd.to_string(), source }.to_string().into()),
+            Action::RunWherePossible { cmd, because } => match self.status(cmd)? {
+                status if status.code() == Some(EX_UNAVAILABLE) => Err(Fault::NotHere((*because).to_owned())),
+                status => Ok(succeeded(status)?),
             },
             Action::NpmInstall(cmd) => {
                 contracts::check_lock(&self.workspace.root)?;
@@ -203,12 +197,14 @@ impl<'a> Runner<'a> {
     }
 
     fn execute(&self, cmd: &Cmd) -> Result<(), String> {
+        succeeded(self.status(cmd)?)
+    }
+
+    fn status(&self, cmd: &Cmd) -> Result<ExitStatus, String> {
         let path = self.tools.as_ref().map(|dir| dir.join("bin"));
-        match cmd.process(&self.workspace.root, path.as_deref()).status() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(status.to_string()),
-            Err(source) => Err(XtaskError::Spawn { command: cmd.to_string(), source }.to_string()),
-        }
+        cmd.process(&self.workspace.root, path.as_deref())
+            .status()
+            .map_err(|source| XtaskError::Spawn { command: cmd.to_string(), source }.to_string())
     }
 
     /// Installs the tool unless it is there.
@@ -224,6 +220,10 @@ impl<'a> Runner<'a> {
         self.execute(&install).map_err(|e| format!("cannot install {}: {e}", tool.name()))?;
         tool.find(&dir).map(drop).ok_or_else(|| format!("{} is installed but does not run", tool.name()))
     }
+}
+
+fn succeeded(status: ExitStatus) -> Result<(), String> {
+    if status.success() { Ok(()) } else { Err(status.to_string()) }
 }
 
 #[cfg(test)]
