@@ -274,7 +274,7 @@ impl TxManager {
         self.watch_gap(now, latest, view);
         // Nothing behind a gap is mined before it is closed. Resubmissions come again and again, faster than a slow node
         // takes them: they must not be in its way.
-        if self.has_gap(latest)
+        if self.behind_gap(latest).is_some()
             && let Some(action) = self.start_next(now, latest, view)
         {
             return Some(action);
@@ -462,17 +462,18 @@ impl TxManager {
         self.live.keys().next_back().map_or(latest, |top| top.saturating_add(1)).max(latest)
     }
 
-    /// Whether we have signed for a higher nonce than the one that the chain waits for, and not for that.
-    fn has_gap(&self, latest: u64) -> bool {
-        self.live.range(latest..).next().is_some_and(|(nonce, _)| *nonce > latest)
+    /// The intent behind the gap, when we have signed for a higher nonce than the one that the chain waits for, and not
+    /// for that.
+    fn behind_gap(&self, latest: u64) -> Option<&IntentId> {
+        let next = self.live.range(latest..).next().filter(|(nonce, _)| **nonce > latest);
+        next.map(|(_, id)| id)
     }
 
     /// Queues a filler when the chain waits for a nonce that neither we nor the pool have, while we have a higher
     /// one, and that stays so.
     fn watch_gap(&mut self, now: Instant, latest: u64, view: &ChainView) {
-        let above = self.live.range(latest..).next().filter(|(nonce, _)| **nonce > latest);
-        let above = above.and_then(|(_, id)| self.entries.get(id)).map(|e| (e.reserved, e.current_type()));
-        let Some((reserved, ours)) = above else {
+        let behind = self.behind_gap(latest).and_then(|id| self.entries.get(id));
+        let Some((reserved, ours)) = behind.map(|e| (e.reserved, e.current_type())) else {
             self.gap = None;
             return;
         };

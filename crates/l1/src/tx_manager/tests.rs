@@ -749,6 +749,8 @@ fn fills_a_gap_that_the_pool_counts_past() {
         Some(Action::Sign { intent, nonce, .. }) => assert_eq!((intent, nonce), (filler, 7)),
         other => panic!("{other:?}"),
     }
+    bench.check("a", &[a.hash], &[]);
+    bench.broadcast("a", &a, Ok(()));
 }
 
 #[test]
