@@ -753,6 +753,102 @@ fn fills_a_gap_that_the_pool_counts_past() {
     bench.broadcast("a", &a, Ok(()));
 }
 
+fn reserved() -> L1Error {
+    L1Error::AccountReserved { message: "address already reserved".into() }
+}
+
+impl Bench {
+    /// Goes on with a pool that does not take the bytes of `record`, up to the first other thing that `name` is asked for.
+    /// Returns how many seconds that took.
+    fn kept_out(&mut self, name: &str, record: &SignedRecord) -> (u64, Action) {
+        for second in 1..=200 {
+            self.wait(1);
+            while let Some(action) = self.next() {
+                match action {
+                    Action::CheckReceipts { intent, .. } => {
+                        self.manager.on_receipts(&intent, &[], &self.view, self.now);
+                    }
+                    Action::Broadcast { intent, hash, .. } if hash == record.hash => {
+                        self.manager.on_broadcast_result(&intent, hash, Err(&reserved()), self.now);
+                    }
+                    // The others are accepted.
+                    Action::Broadcast { intent, hash, .. } if intent != self.id(name) => {
+                        self.manager.on_broadcast_result(&intent, hash, Ok(()), self.now);
+                    }
+                    other => return (second, other),
+                }
+            }
+        }
+        panic!("{name} is kept out for ever");
+    }
+}
+
+/// SEQ-INV-5: a pool that holds a transaction of the other type where ours belongs gets an empty one of that type, but not
+/// before it has had `resubmit_after` (48 s) to get rid of it; and ours comes again when the empty one is kept out as well.
+#[test]
+fn the_place_is_cleared_when_it_stays_taken() {
+    for (own, other) in [(TxType::Eip1559, TxType::Blob), (TxType::Blob, TxType::Eip1559)] {
+        let mut bench = Bench::new(config());
+        assert!(bench.manager.on_intent("a".into(), own));
+        let ours = bench.sign_as("a", own, 7, false);
+        bench.broadcast("a", &ours, Err(&reserved()));
+
+        let (seconds, action) = bench.kept_out("a", &ours);
+        assert!((48..=96).contains(&seconds), "{seconds}");
+        let asked = Action::Sign {
+            intent: "a".into(),
+            tx_type: other,
+            nonce: 7,
+            fees: FeeDecision::Fresh,
+            empty: true,
+        };
+        assert_eq!(action, asked);
+        let empty = SignedRecord { tx_type: other, ..record("empty", 7, 1000) };
+        bench.manager.on_signed(&"a".into(), empty.clone()).unwrap();
+        bench.broadcast("a", &empty, Err(&reserved()));
+
+        let (seconds, action) = bench.kept_out("a", &empty);
+        assert!((48..=96).contains(&seconds), "{seconds}");
+        assert_eq!(action, Action::Broadcast { intent: "a".into(), hash: ours.hash, raw: ours.raw });
+    }
+}
+
+/// What is in the place of a later nonce does not stop the first one, which is mined or replaced before anything is done
+/// about it.
+#[test]
+fn only_the_place_of_the_next_nonce_is_cleared() {
+    let mut bench = Bench::new(TxManagerConfig { max_in_flight: 2, ..config() });
+    assert!(bench.manager.on_intent("a".into(), TxType::Eip1559));
+    assert!(bench.manager.on_intent("b".into(), TxType::Eip1559));
+    let a = bench.sign("a", 7, 1000);
+    bench.broadcast("a", &a, Ok(()));
+    bench.check("a", &[a.hash], &[]);
+    let b = bench.sign("b", 8, 1000);
+    bench.broadcast("b", &b, Err(&reserved()));
+    let mut fee = 1000;
+    for _ in 0..config().max_replacements {
+        let (_, action) = bench.kept_out("b", &b);
+        match action {
+            Action::Sign { intent, nonce: 7, fees: FeeDecision::Bump { .. }, .. } if intent == "a".into() => {
+            }
+            other => panic!("{other:?}"),
+        }
+        fee *= 2;
+        bench.manager.on_signed(&"a".into(), record("a", 7, fee)).unwrap();
+    }
+    bench.view = ChainView { head: 101, nonce_latest: 8, nonce_pending: 8 };
+    let (seconds, action) = bench.kept_out("b", &b);
+    assert!((48..=96).contains(&seconds), "{seconds}");
+    let asked = Action::Sign {
+        intent: "b".into(),
+        tx_type: TxType::Blob,
+        nonce: 8,
+        fees: FeeDecision::Fresh,
+        empty: true,
+    };
+    assert_eq!(action, asked);
+}
+
 #[test]
 fn only_unsigned_intents_can_be_cancelled() {
     let mut bench = Bench::new(config());
