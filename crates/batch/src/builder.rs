@@ -7,8 +7,8 @@ use crate::{
     SealedBlock,
     blob::{self, Blob, usable_bytes},
     codec::{
-        self, CodecError, DEFAULT_LEVEL, MAX_BODY_BYTES, SEGMENT_HEADER, body_bound, check, compress_bound,
-        encode_segment,
+        self, CodecError, MAX_BODY_BYTES, SEGMENT_HEADER, body_bound, check, compress_bound, encode_segment,
+        level_for,
     },
 };
 
@@ -88,7 +88,6 @@ pub struct EncodedBatch {
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     limits: BatchLimits,
-    level: i32,
     blocks: Vec<SealedBlock>,
     gas: u64,
     deposits: usize,
@@ -105,21 +104,14 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// An empty batch, compressed at [`codec::DEFAULT_LEVEL`].
+    /// An empty batch.
+    ///
+    /// A push may compress the whole batch, at the level of [`codec::level_for`]: up to about 0.2 s for 15 MB that go
+    /// into six blobs.
     #[must_use]
     pub fn new(limits: BatchLimits) -> Self {
-        Self::with_level(limits, DEFAULT_LEVEL)
-    }
-
-    /// An empty batch, compressed at a zstd level from 1 to [`codec::MAX_LEVEL`].
-    ///
-    /// A push may compress the whole batch: up to about 0.2 s at level 9 for 15 MB that go into six blobs, but more
-    /// than 10 s at level 19.
-    #[must_use]
-    pub fn with_level(limits: BatchLimits, level: i32) -> Self {
         Self {
             limits,
-            level,
             blocks: Vec::new(),
             gas: 0,
             deposits: 0,
@@ -211,10 +203,10 @@ impl BatchBuilder {
     /// [`CodecError::Compress`] when zstd fails.
     pub fn finish(mut self) -> Result<EncodedBatch, CodecError> {
         if self.open_from < self.blocks.len() {
-            self.closed.push(encode_segment(&self.blocks[self.open_from..], self.level)?);
+            self.closed.push(encode_segment(&self.blocks[self.open_from..], level_for)?);
         }
         if self.closed.len() > 1 {
-            let one = encode_segment(&self.blocks, self.level)?;
+            let one = encode_segment(&self.blocks, level_for)?;
             if one.len() <= self.closed.iter().map(Vec::len).sum() {
                 self.closed = vec![one];
             }
@@ -257,7 +249,7 @@ impl BatchBuilder {
             self.open_body = open_body;
             return Ok(true);
         }
-        let segment = encode_segment(&self.blocks[self.open_from..], self.level)?;
+        let segment = encode_segment(&self.blocks[self.open_from..], level_for)?;
         let closed = if VERSION_BYTES + self.closed_bytes() + segment.len() <= capacity {
             self.closed.push(segment);
             true
@@ -278,7 +270,7 @@ impl BatchBuilder {
             return Ok(false);
         }
         self.merged_at = body;
-        let segment = encode_segment(&self.blocks, self.level)?;
+        let segment = encode_segment(&self.blocks, level_for)?;
         let fits = VERSION_BYTES + segment.len() <= self.capacity();
         if fits {
             self.closed = vec![segment];

@@ -22,7 +22,7 @@ mod transactions;
 mod write;
 
 /// First byte of a payload.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Most bytes that the parts of all segments of a payload may have together, and most bytes of its transactions: 64 MiB.
 /// A default; readers may set another limit, but then must not be given batches from a writer with a higher one.
@@ -306,7 +306,7 @@ fn decode_withdrawals(r: &mut Reader<'_>, n: usize) -> Result<Vec<Vec<Withdrawal
 }
 
 #[cfg(feature = "encode")]
-pub use encode::{DEFAULT_LEVEL, MAX_LEVEL, encode_blocks, encode_blocks_with};
+pub use encode::{MAX_LEVEL, encode_blocks, encode_blocks_with, level_for};
 
 #[cfg(feature = "encode")]
 pub(crate) use encode::{body_bound, check, compress_bound, encode_segment};
@@ -320,8 +320,10 @@ mod encode {
         *,
     };
 
-    /// zstd level that [`encode_blocks`] uses.
-    pub const DEFAULT_LEVEL: i32 = 9;
+    /// Bodies up to this length, 256 KiB, are compressed at [`SMALL_BODY_LEVEL`]: those of a blob or two.
+    const SMALL_BODY: usize = 256 << 10;
+    const SMALL_BODY_LEVEL: i32 = 15;
+    const LARGE_BODY_LEVEL: i32 = 9;
 
     /// Highest zstd level; above it windows grow beyond what readers accept. Higher values count as this one.
     pub const MAX_LEVEL: i32 = 19;
@@ -329,20 +331,31 @@ mod encode {
     /// Most bytes of a uint.
     const MAX_UINT: usize = 10;
 
-    /// The payload of these blocks in one segment, compressed at [`DEFAULT_LEVEL`].
+    /// zstd level for a body of this length, so that whatever is in it, compression takes no more than some tenths of a
+    /// second: 15 up to 256 KiB, which hard bytes slow down to 2 MB/s, else 9.
+    #[must_use]
+    pub fn level_for(body_len: usize) -> i32 {
+        if body_len <= SMALL_BODY { SMALL_BODY_LEVEL } else { LARGE_BODY_LEVEL }
+    }
+
+    /// The payload of these blocks in one segment, compressed at the level of [`level_for`].
     ///
     /// # Errors
     /// [`CodecError::NotAChain`] and [`CodecError::Unencodable`] for blocks that no batch can hold,
     /// [`CodecError::TooLarge`] above [`MAX_BODY_BYTES`], [`CodecError::Compress`] when zstd fails.
     pub fn encode_blocks(blocks: &[SealedBlock]) -> Result<Vec<u8>, CodecError> {
-        encode_blocks_with(blocks, DEFAULT_LEVEL)
+        encode(blocks, level_for)
     }
 
-    /// [`encode_blocks`] at another zstd level, 1 to [`MAX_LEVEL`].
+    /// [`encode_blocks`] at a zstd level from 1 to [`MAX_LEVEL`].
     ///
     /// # Errors
     /// As [`encode_blocks`].
     pub fn encode_blocks_with(blocks: &[SealedBlock], level: i32) -> Result<Vec<u8>, CodecError> {
+        encode(blocks, |_| level)
+    }
+
+    fn encode(blocks: &[SealedBlock], level: impl Fn(usize) -> i32) -> Result<Vec<u8>, CodecError> {
         let mut payload = vec![VERSION];
         let mut last = None;
         for block in blocks {
@@ -378,14 +391,18 @@ mod encode {
         Err(CodecError::Unencodable { number, reason })
     }
 
-    /// One segment with these blocks, which [`check`] has passed.
-    pub(crate) fn encode_segment(blocks: &[SealedBlock], level: i32) -> Result<Vec<u8>, CodecError> {
+    /// One segment with these blocks, which [`check`] has passed, at the level for the length of its body.
+    pub(crate) fn encode_segment(
+        blocks: &[SealedBlock],
+        level: impl Fn(usize) -> i32,
+    ) -> Result<Vec<u8>, CodecError> {
         let (body, plain) = encode_columns(blocks);
         if body.len() + plain.len() > MAX_BODY_BYTES {
             return Err(CodecError::TooLarge { limit: MAX_BODY_BYTES });
         }
         let failed = |e: std::io::Error| CodecError::Compress(e.to_string());
-        let mut compressor = zstd::bulk::Compressor::new(level.clamp(1, MAX_LEVEL)).map_err(failed)?;
+        let mut compressor =
+            zstd::bulk::Compressor::new(level(body.len()).clamp(1, MAX_LEVEL)).map_err(failed)?;
         let frame = compressor.compress(&body).map_err(failed)?;
         let too_large = |_| CodecError::TooLarge { limit: MAX_BODY_BYTES };
         let mut segment = Vec::with_capacity(SEGMENT_HEADER + frame.len() + plain.len());

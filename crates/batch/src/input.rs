@@ -40,16 +40,47 @@ pub struct BatchInput<W = Bytes> {
     pub chain_config: Bytes,
 }
 
+/// A file that is no zkVM guest of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuestMarkError {
+    /// The mark is not in it.
+    #[error("it has no place for the chain")]
+    Missing,
+    /// The mark is in it more than once.
+    #[error("it has two places for the chain")]
+    Twice,
+    /// It ends within the 32 bytes behind the mark.
+    #[error("it is cut off")]
+    CutOff,
+}
+
 /// Names a program together with the chain rules it proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProgramKey(pub B256);
 
 impl ProgramKey {
     /// Version of the program's rules; part of the key, so that a change of rules needs a new key on L1.
-    pub const PROGRAM: &'static str = "ensemble-program/2";
+    pub const PROGRAM: &'static str = "ensemble-program/3";
 
     /// What stands in a zkVM guest before the 32 bytes of the key of the chain it is for.
     pub const GUEST_MARK: [u8; 32] = *b"ensemble guest for program key: ";
+
+    /// Makes the guest of no chain one for the chain of this key: writes it behind [`Self::GUEST_MARK`].
+    ///
+    /// # Errors
+    /// When the file does not have exactly one such place; nothing is changed then.
+    pub fn write_into(&self, guest: &mut [u8]) -> Result<(), GuestMarkError> {
+        let mark = Self::GUEST_MARK;
+        let mut places = guest.windows(mark.len()).enumerate().filter(|(_, bytes)| *bytes == mark);
+        let place = match (places.next(), places.next()) {
+            (Some((place, _)), None) => place + mark.len(),
+            (None, _) => return Err(GuestMarkError::Missing),
+            (Some(_), Some(_)) => return Err(GuestMarkError::Twice),
+        };
+        let place = guest.get_mut(place..).and_then(|rest| rest.first_chunk_mut());
+        *place.ok_or(GuestMarkError::CutOff)? = self.0.0;
+        Ok(())
+    }
 
     /// Canonical text of a chain configuration: JSON with sorted keys, no white space, no null members.
     #[must_use]

@@ -29,5 +29,5 @@ pub use codec::encode_blocks;
 pub use codec::{CodecError, ParentRef, decode_blocks};
 pub use deposits::{Deposit, GWEI, deposit_leaf, next_deposits_hash};
 pub use header::{BatchHeader, PublicValues};
-pub use input::{BatchInput, BlobProof, ProgramKey};
+pub use input::{BatchInput, BlobProof, GuestMarkError, ProgramKey};
 pub use withdrawals::{L2Withdrawal, MAX_PROOF_LEN, MerkleProof, WithdrawalTree};

@@ -40,20 +40,9 @@ impl Guest {
     /// # Errors
     /// [`Risc0Error::Guest`] when the committed file is damaged.
     pub fn new(program: ProgramKey) -> Result<Self, Risc0Error> {
-        let mut elf = template()?;
-        let mark = ProgramKey::GUEST_MARK;
-        let mut places = elf.windows(mark.len()).enumerate().filter(|(_, bytes)| *bytes == mark);
-        let place = match (places.next(), places.next()) {
-            (Some((place, _)), None) => place + mark.len(),
-            (None, _) => return Err(Risc0Error::Guest("it has no place for the chain".to_owned())),
-            (Some(_), Some(_)) => {
-                return Err(Risc0Error::Guest("it has two places for the chain".to_owned()));
-            }
-        };
-        elf.get_mut(place..place + 32)
-            .ok_or_else(|| Risc0Error::Guest("it is cut off".to_owned()))?
-            .copy_from_slice(program.0.as_slice());
         let bad = |e: &dyn std::fmt::Display| Risc0Error::Guest(e.to_string());
+        let mut elf = template()?;
+        program.write_into(&mut elf).map_err(|e| bad(&e))?;
         let elf = ProgramBinary::new(&elf, V1COMPAT_ELF).encode();
         let binary = ProgramBinary::decode(&elf).map_err(|e| bad(&e))?;
         let mut image = binary.to_image().map_err(|e| bad(&e))?;

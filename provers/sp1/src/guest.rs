@@ -37,19 +37,10 @@ impl Guest {
     /// # Errors
     /// [`Sp1Error::Guest`] when the committed file is damaged.
     pub fn new(chain: ProgramKey) -> Result<Self, Sp1Error> {
-        let bad = |why: &str| Sp1Error::Guest(why.to_owned());
+        let bad = |e: &dyn std::fmt::Display| Sp1Error::Guest(e.to_string());
         let mut elf = unpack(COMPRESSED, GUEST_SHA256)?;
-        let mark = ProgramKey::GUEST_MARK;
-        let mut places = elf.windows(mark.len()).enumerate().filter(|(_, bytes)| *bytes == mark);
-        let place = match (places.next(), places.next()) {
-            (Some((place, _)), None) => place + mark.len(),
-            (None, _) => return Err(bad("it has no place for the chain")),
-            (Some(_), Some(_)) => return Err(bad("it has two places for the chain")),
-        };
-        elf.get_mut(place..place + 32)
-            .ok_or_else(|| bad("it is cut off"))?
-            .copy_from_slice(chain.0.as_slice());
-        let program = Program::from(&elf).map_err(|e| Sp1Error::Guest(e.to_string()))?;
+        chain.write_into(&mut elf).map_err(|e| bad(&e))?;
+        let program = Program::from(&elf).map_err(|e| bad(&e))?;
         Ok(Self { elf, program: Arc::new(program), chain })
     }
 

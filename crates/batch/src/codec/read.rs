@@ -82,14 +82,10 @@ impl<'a> Reader<'a> {
         Ok(bytes.as_chunks::<N>().0.to_vec())
     }
 
-    /// `count` bits, the first the lowest of the first byte, filled up with zeros to whole bytes.
-    pub(super) fn bits(&mut self, count: usize, what: &'static str) -> Result<Vec<bool>, CodecError> {
-        let bytes = self.bytes(count.div_ceil(8), what)?;
-        let bits = bytes.iter().flat_map(|byte| (0..8).map(move |i| byte >> i & 1 == 1));
-        if bits.clone().skip(count).any(|bit| bit) {
-            return Err(CodecError::NonCanonical(what));
-        }
-        Ok(bits.take(count).collect())
+    /// One of the words of a column.
+    pub(super) fn word<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], CodecError> {
+        let bytes = self.bytes(N, what)?;
+        bytes.first_chunk().copied().ok_or(CodecError::Truncated(what))
     }
 
     pub(super) fn forms(&mut self, count: usize, what: &'static str) -> Result<Vec<bool>, CodecError> {

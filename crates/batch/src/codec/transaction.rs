@@ -41,12 +41,31 @@ pub(super) struct AccessItem {
     pub(super) keys: Vec<[u8; 32]>,
 }
 
-/// A signature; `r` and `s` big endian.
+/// A signature; `r` and `s` big endian, `s` below 2^255, as that of every valid one is (EIP-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Signature {
     pub(super) odd_y: bool,
     pub(super) r: [u8; 32],
     pub(super) s: [u8; 32],
+}
+
+impl Signature {
+    const ODD_Y: u8 = 0x80;
+
+    /// Of the compact form (EIP-2098): the y parity is the highest bit of `s`.
+    pub(super) fn from_compact(r: [u8; 32], mut s: [u8; 32]) -> Self {
+        let odd_y = s[0] & Self::ODD_Y != 0;
+        s[0] &= !Self::ODD_Y;
+        Self { odd_y, r, s }
+    }
+
+    /// `yParityAndS` of EIP-2098.
+    #[cfg(feature = "encode")]
+    pub(super) fn compact_s(&self) -> [u8; 32] {
+        let mut s = self.s;
+        s[0] |= if self.odd_y { Self::ODD_Y } else { 0 };
+        s
+    }
 }
 
 /// A signed authorization (EIP-7702).
@@ -181,7 +200,7 @@ impl<'a> Transaction<'a> {
             (Kind::AccessList | Kind::DynamicFee | Kind::SetCode, 0 | 1) => v == 1,
             _ => return Err(alloy_rlp::Error::Custom("another v")),
         };
-        let signature = Signature { odd_y, r: parse_word(r)?, s: parse_word(r)? };
+        let signature = parse_signature(odd_y, r)?;
         Ok(Self {
             kind,
             chain_id,
@@ -285,8 +304,12 @@ fn encode_word(out: &mut Vec<u8>, word: &[u8; 32]) {
     U256::from_be_bytes(*word).encode(out);
 }
 
-fn parse_word(r: &mut &[u8]) -> alloy_rlp::Result<[u8; 32]> {
-    Ok(U256::decode(r)?.to_be_bytes())
+fn parse_signature(odd_y: bool, list: &mut &[u8]) -> alloy_rlp::Result<Signature> {
+    let (r, s) = (U256::decode(list)?, U256::decode(list)?);
+    if s.bit(255) {
+        return Err(alloy_rlp::Error::Overflow);
+    }
+    Ok(Signature { odd_y, r: r.to_be_bytes(), s: s.to_be_bytes() })
 }
 
 fn parse_access_list(r: &mut &[u8]) -> alloy_rlp::Result<Vec<AccessItem>> {
@@ -318,7 +341,7 @@ fn parse_authorizations(r: &mut &[u8]) -> alloy_rlp::Result<Vec<Authorization>> 
             1 => true,
             _ => return Err(alloy_rlp::Error::Custom("another y parity")),
         };
-        let signature = Signature { odd_y, r: parse_word(fields)?, s: parse_word(fields)? };
+        let signature = parse_signature(odd_y, fields)?;
         all.push(Authorization { chain_id, address, nonce, signature });
     }
     Ok(all)

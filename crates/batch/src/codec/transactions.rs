@@ -19,6 +19,13 @@ const WORD: usize = 32;
 /// Bytes of a selector in front of the words.
 const SELECTOR: usize = 4;
 
+/// Flag in the exponent of a decimal: its mantissa is a word of 8 bytes in the plain part.
+const WIDE: u8 = 0x80;
+
+/// Mantissas with the flag [`WIDE`]: as uints they would take 9 or 10 bytes, of which no compression finds more than the
+/// flag bits.
+const WIDE_MANTISSAS: std::ops::RangeInclusive<u128> = 1 << 56..=u64::MAX as u128;
+
 /// How a word of call data is stored.
 mod word {
     /// A number of at most 128 bits, as decimal mantissa and exponent.
@@ -198,7 +205,7 @@ impl Columns {
                 Some(reference) => references.index(reference, "to").map(Some),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let values = decimals(r, t, "value")?;
+        let values = decimals(r, plain, t, "value")?;
 
         const DATA: &str = "data";
         let (data_lengths, data_total) = r.sizes(t, DATA)?;
@@ -216,7 +223,7 @@ impl Columns {
         if word_forms.iter().any(|form| *form > word::BYTES) {
             return Err(CodecError::NonCanonical(DATA));
         }
-        let word_numbers = decimals(r, count(word::NUMBER), DATA)?;
+        let word_numbers = decimals(r, plain, count(word::NUMBER), DATA)?;
         let word_addresses = references.indices(r.uints(count(word::ADDRESS), DATA)?, DATA)?;
         let word_bytes = r.words::<WORD>(count(word::BYTES), DATA)?;
         let data_rest = r.string(rest as u64, DATA)?;
@@ -377,13 +384,21 @@ impl Columns {
     }
 }
 
-fn decimals(r: &mut Reader<'_>, count: usize, what: &'static str) -> Result<Vec<Decimal>, CodecError> {
+fn decimals(
+    r: &mut Reader<'_>,
+    plain: &mut Reader<'_>,
+    count: usize,
+    what: &'static str,
+) -> Result<Vec<Decimal>, CodecError> {
     let exponents = r.bytes(count, what)?.to_vec();
     exponents
         .into_iter()
         .map(|exponent| {
-            let decimal = Decimal { mantissa: r.wide_uint(what)?, exponent };
-            if !decimal.is_canonical() {
+            let wide = exponent & WIDE != 0;
+            let mantissa =
+                if wide { u64::from_be_bytes(plain.word(what)?).into() } else { r.wide_uint(what)? };
+            let decimal = Decimal { mantissa, exponent: exponent & !WIDE };
+            if !decimal.is_canonical() || WIDE_MANTISSAS.contains(&mantissa) != wide {
                 return Err(CodecError::NonCanonical(what));
             }
             decimal.to_u256().map(|_| decimal).ok_or(CodecError::OutOfRange(what))
@@ -393,10 +408,9 @@ fn decimals(r: &mut Reader<'_>, count: usize, what: &'static str) -> Result<Vec<
 
 fn signatures(plain: &mut Reader<'_>, count: usize) -> Result<Vec<Signature>, CodecError> {
     const WHAT: &str = "signatures";
-    let parities = plain.bits(count, WHAT)?;
     let r = plain.words::<32>(count, WHAT)?;
     let s = plain.words::<32>(count, WHAT)?;
-    Ok(parities.into_iter().zip(r).zip(s).map(|((odd_y, r), s)| Signature { odd_y, r, s }).collect())
+    Ok(r.into_iter().zip(s).map(|(r, s)| Signature::from_compact(r, s)).collect())
 }
 
 #[cfg(feature = "encode")]
@@ -474,7 +488,7 @@ mod write {
             })
             .sum();
         let access: usize = tx.access_list.iter().map(|i| ADDRESS_BOUND + 5 + 32 * i.keys.len()).sum();
-        let authorizations = tx.authorizations.len() * (2 * DELTA_BOUND + ADDRESS_BOUND + 65);
+        let authorizations = tx.authorizations.len() * (2 * DELTA_BOUND + ADDRESS_BOUND + 64);
         let fields = 1
             + DELTA_BOUND
             + uint_len(tx.nonce)
@@ -492,24 +506,29 @@ mod write {
             + access
             + 5
             + authorizations
-            + 65;
+            + 64;
         decoded.max(fields)
     }
 
-    fn put_decimals(out: &mut Vec<u8>, numbers: impl Iterator<Item = Decimal> + Clone) {
-        out.extend(numbers.clone().map(|number| number.exponent));
-        numbers.for_each(|number| put_uint(out, number.mantissa));
+    /// The mantissa, when it has the flag [`WIDE`].
+    fn wide(number: &Decimal) -> Option<u64> {
+        u64::try_from(number.mantissa).ok().filter(|_| WIDE_MANTISSAS.contains(&number.mantissa))
+    }
+
+    fn put_decimals(out: &mut Vec<u8>, plain: &mut Vec<u8>, numbers: impl Iterator<Item = Decimal> + Clone) {
+        let flag = |number: &Decimal| if wide(number).is_some() { WIDE } else { 0 };
+        out.extend(numbers.clone().map(|number| number.exponent | flag(&number)));
+        for number in numbers {
+            match wide(&number) {
+                Some(mantissa) => plain.extend_from_slice(&mantissa.to_be_bytes()),
+                None => put_uint(out, number.mantissa),
+            }
+        }
     }
 
     fn put_signatures<'a>(plain: &mut Vec<u8>, signatures: impl Iterator<Item = &'a Signature> + Clone) {
-        let parities: Vec<bool> = signatures.clone().map(|s| s.odd_y).collect();
-        plain.extend(
-            parities
-                .chunks(8)
-                .map(|bits| bits.iter().enumerate().fold(0u8, |byte, (i, bit)| byte | u8::from(*bit) << i)),
-        );
-        signatures.clone().for_each(|s| plain.extend_from_slice(&s.r));
-        signatures.for_each(|s| plain.extend_from_slice(&s.s));
+        signatures.clone().for_each(|signature| plain.extend_from_slice(&signature.r));
+        signatures.for_each(|signature| plain.extend_from_slice(&signature.compact_s()));
     }
 
     /// Puts the transactions of these blocks behind what is in the two parts of a segment.
@@ -530,14 +549,14 @@ mod write {
         put_uints(out, txs().map(|tx| tx.max_fee.wrapping_sub(tx.tip)));
         put_uints(out, txs().filter(|tx| tx.kind.has_tip()).map(|tx| tx.tip));
         put_uints(out, txs().map(|tx| tx.to.as_ref().map_or(0, |to| table.reference(to) + 1)));
-        put_decimals(out, txs().map(|tx| tx.value));
+        put_decimals(out, plain, txs().map(|tx| tx.value));
 
         put_uints(out, txs().map(|tx| tx.data.len() as u64));
         txs().for_each(|tx| out.extend_from_slice(words_of(tx).0));
         let words = || txs().flat_map(|tx| words_of(tx).1);
         let of_form = |form| words().filter(move |word| form_of(word) == form);
         out.extend(words().map(form_of));
-        put_decimals(out, of_form(word::NUMBER).map(number_of));
+        put_decimals(out, plain, of_form(word::NUMBER).map(number_of));
         put_uints(out, of_form(word::ADDRESS).map(|word| table.reference(&Address::from_slice(&word[12..]))));
         of_form(word::BYTES).for_each(|word| out.extend_from_slice(word));
         txs().for_each(|tx| out.extend_from_slice(words_of(tx).2));

@@ -136,7 +136,7 @@ fn the_body_is_bounded_too() {
     zeros.transactions = vec![Bytes::from(vec![1; 40 << 20])];
     let mut next = block(&ParentRef::from(&zeros), 0, 0, 1);
     next.transactions = zeros.transactions.clone();
-    let mut builder = BatchBuilder::with_level(BatchLimits { max_blobs: 1, ..WIDE }, 1);
+    let mut builder = BatchBuilder::new(BatchLimits { max_blobs: 1, ..WIDE });
     assert_eq!(builder.push(&zeros), Ok(Push::Accepted));
     assert_eq!(builder.push(&next), Ok(Push::Full(Limit::Body)));
     let batch = builder.finish().unwrap();
@@ -149,11 +149,11 @@ proptest! {
     /// SEQ-INV-4, SEQ-INV-10: the bound holds at every step, the batch fits, its blocks come back, and the same
     /// pushes give the same bytes.
     #[test]
-    fn any_blocks(blocks in vec(any_block(), 1..12), repeat in 1..60usize, level in 1..6i32, max_blobs in 1..3usize) {
+    fn any_blocks(blocks in vec(any_block(), 1..12), repeat in 1..60usize, max_blobs in 1..3usize) {
         let blocks = link(blocks.iter().cloned().cycle().take(blocks.len() * repeat).collect(), PARENT);
         let limits = BatchLimits { max_blobs, max_gas: u64::MAX, ..WIDE };
         let run = || {
-            let mut builder = BatchBuilder::with_level(limits, level);
+            let mut builder = BatchBuilder::new(limits);
             let mut bounds = vec![];
             for block in &blocks {
                 match builder.push(block).unwrap() {

@@ -26,7 +26,7 @@ fn segment((body, plain): &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
 }
 
 pub(super) fn payload_of(parts: &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
-    [vec![2], segment(parts)].concat()
+    [vec![3], segment(parts)].concat()
 }
 
 /// SEQ-INV-10: what lies in the blobs gives back the same blocks.
@@ -45,8 +45,8 @@ fn round_trip_of_a_plain_chain() {
 
 #[test]
 fn no_blocks() {
-    assert_eq!(encode_blocks(&[]).unwrap(), [2]);
-    assert_eq!(decode_blocks(&[2], &PARENT), Ok(vec![]));
+    assert_eq!(encode_blocks(&[]).unwrap(), [3]);
+    assert_eq!(decode_blocks(&[3], &PARENT), Ok(vec![]));
 }
 
 /// Pins the format: a change of any byte needs a new version.
@@ -164,13 +164,13 @@ fn envelope() {
     let payload = encode_blocks(&blocks).unwrap();
     let read = |bytes: &[u8]| decode_blocks(bytes, &PARENT);
     assert_eq!(read(&[]), Err(CodecError::Version(None)));
-    assert_eq!(read(&[1]), Err(CodecError::Version(Some(1))));
+    assert_eq!(read(&[2]), Err(CodecError::Version(Some(2))));
     assert_eq!(read(&[&payload[..], &[0]].concat()), Err(CodecError::Truncated("a segment")));
     // two frames in one segment, data behind the frame, a skippable frame, a length that is not true
     let (body, plain) = parts_of(&payload);
     let frame = &payload[13..payload.len() - plain.len()];
     let rewrap =
-        |body_len: u32, frame: &[u8]| read(&[&[2][..], &raw_segment(body_len, frame, &plain)].concat());
+        |body_len: u32, frame: &[u8]| read(&[&[3][..], &raw_segment(body_len, frame, &plain)].concat());
     let len = body.len() as u32;
     assert_eq!(rewrap(len, frame), Ok(blocks));
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 0];
@@ -194,7 +194,7 @@ fn segments_continue_the_chain() {
         .into_iter()
         .flat_map(|part| segment(&parts_of(&encode_blocks(part).unwrap())))
         .collect();
-    assert_eq!(decode_blocks(&[vec![2], parts].concat(), &PARENT).unwrap(), blocks);
+    assert_eq!(decode_blocks(&[vec![3], parts].concat(), &PARENT).unwrap(), blocks);
 }
 
 /// SEQ-INV-11: a bomb is refused by its own word or at the byte after it, and the limit is over all segments.
@@ -203,13 +203,13 @@ fn bombs_are_refused() {
     let frame = zstd::bulk::compress(&vec![0; 256 << 20], 1).unwrap();
     assert!(frame.len() < 64 << 10);
     for body_len in [0u32, 1, 1 << 20, u32::MAX] {
-        let bomb = [&[2][..], &raw_segment(body_len, &frame, &[])].concat();
+        let bomb = [&[3][..], &raw_segment(body_len, &frame, &[])].concat();
         let refused = decode_blocks(&bomb, &PARENT).unwrap_err();
         assert!(matches!(refused, CodecError::Decompress(_) | CodecError::TooLarge { .. }), "{refused:?}");
     }
     let blocks = chain(&PARENT, 2, 1, 50, 1);
     let one = |blocks: &[_]| segment(&parts_of(&encode_blocks(blocks).unwrap()));
-    let two = [vec![2], one(&blocks[..1]), one(&blocks[1..])].concat();
+    let two = [vec![3], one(&blocks[..1]), one(&blocks[1..])].concat();
     let bytes_of = |b| {
         let (body, plain) = parts_of(&encode_blocks(std::slice::from_ref(b)).unwrap());
         body.len() + plain.len()
@@ -225,7 +225,7 @@ fn bombs_are_refused() {
 fn windows_are_bounded() {
     let header = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8];
     let frame = [&header[..], &[1, 0, 0]].concat();
-    let payload = [&[2][..], &raw_segment(9, &frame, &[])].concat();
+    let payload = [&[3][..], &raw_segment(9, &frame, &[])].concat();
     assert!(matches!(decode_blocks(&payload, &PARENT), Err(CodecError::Decompress(_))));
 }
 
@@ -290,7 +290,7 @@ proptest! {
     /// SEQ-INV-11
     #[test]
     fn noise_is_refused(noise in vec(any::<u8>(), 0..2000)) {
-        prop_assert!(decode_blocks(&[&[2, 0, 0, 1, 0][..], &noise].concat(), &PARENT).is_err());
+        prop_assert!(decode_blocks(&[&[3, 0, 0, 1, 0][..], &noise].concat(), &PARENT).is_err());
         prop_assert!(decode_blocks(&payload_of(&(noise.clone(), noise)), &PARENT).is_err());
     }
 }

@@ -4,8 +4,8 @@
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256, address, b256, hex, keccak256};
 
 use crate::{
-    BatchHeader, L2Withdrawal, PublicValues, WithdrawalTree, blobs_hash, deposit_leaf, deposits_index_of,
-    next_deposits_hash, prev_randao, versioned_hash,
+    BatchHeader, GuestMarkError, L2Withdrawal, ProgramKey, PublicValues, WithdrawalTree, blobs_hash,
+    deposit_leaf, deposits_index_of, next_deposits_hash, prev_randao, versioned_hash,
 };
 
 const TO: Address = address!("00112233445566778899aabbccddeeff00112233");
@@ -131,6 +131,25 @@ fn versioned_hashes() {
     assert_eq!(blobs_hash(&[]), B256::ZERO);
     assert_eq!(blobs_hash(&[hash]), keccak256(hash));
     assert_eq!(blobs_hash(&[hash, TO.into_word()]), keccak256([hash.0, TO.into_word().0].concat()));
+}
+
+/// SEQ-INV-7: a guest gets its chain at the one place behind the mark, and a file without exactly one is left alone.
+#[test]
+fn a_guest_has_one_place_for_the_chain() {
+    let (mark, key) = (ProgramKey::GUEST_MARK, ProgramKey(B256::repeat_byte(7)));
+    let mut guest = [&[1, 2][..], &mark, &[0; 32], &[3]].concat();
+    key.write_into(&mut guest).unwrap();
+    assert_eq!(guest, [&[1, 2][..], &mark, &[7; 32], &[3]].concat());
+    for (file, error) in [
+        ([&mark[1..], &[0; 64]].concat(), GuestMarkError::Missing),
+        ([mark, [0; 32], mark, [0; 32]].concat(), GuestMarkError::Twice),
+        ([&mark[..], &[0; 31]].concat(), GuestMarkError::CutOff),
+        (vec![], GuestMarkError::Missing),
+    ] {
+        let mut changed = file.clone();
+        assert_eq!(key.write_into(&mut changed), Err(error));
+        assert_eq!(changed, file);
+    }
 }
 
 #[test]
