@@ -56,6 +56,9 @@ const ATTESTER: DevAccount = DEV_ACCOUNTS[4];
 /// The demo's own account.
 pub(crate) const USER: DevAccount = DEV_ACCOUNTS[5];
 
+/// Longest frame from a prover of STARKs: a receipt has some 280 KB for each segment.
+const STARK_FRAME_BYTES: u32 = 64 << 20;
+
 /// Everything that runs.
 #[derive(Debug)]
 pub(crate) struct Devnet {
@@ -248,6 +251,9 @@ impl Devnet {
         config.prover_server.l1_private_key = Some(secret(&VERIFIER)?);
         config.prover_server.listen_port = port(args.prover_port)?;
         config.prover_server.lease_ms = 30_000;
+        if args.real_proofs {
+            config.prover_server.max_frame_bytes = STARK_FRAME_BYTES;
+        }
         config.engine.auth_url = url(&l2.auth_url())?;
         config.engine.public_url = Some(url(&l2.http_url())?);
         config.engine.jwt_path = jwt_path;
