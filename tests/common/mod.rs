@@ -13,7 +13,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
     rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -113,8 +116,19 @@ pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
+/// A port that nobody listens on. It is below those that systems give to whoever asks for any port (Linux: from 32768 on):
+/// one of these can go to another process while what listens on it here is being restarted.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(local(0)).unwrap().local_addr().unwrap().port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(61);
+    (0..COUNT)
+        .map(|_| begin.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % COUNT + FIRST)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| TcpListener::bind(local(*port)).is_ok())
+        .expect("there is a free port")
 }
 
 pub(crate) fn url(text: &str) -> RpcUrl {
@@ -287,6 +301,8 @@ impl World {
     ) -> Self {
         let folder = TempDir::new().unwrap();
         let mut config = DevL1Config {
+            http_addr: local(free_port()),
+            beacon_addr: local(free_port()),
             datadir: Some(folder.path().join("l1")),
             ..DevL1Config::new(GenesisBuilder::l1().fund_dev_accounts(ether(1_000_000_000)).build())
         };
@@ -319,9 +335,12 @@ impl World {
         let genesis = GenesisBuilder::l2().common_bridge_l2(bytecode::l2_bridge_runtime()).build();
         let genesis_path = folder.path().join("genesis-l2.json");
         std::fs::write(&genesis_path, genesis.to_string()).unwrap();
-        let mut l2_config = NodeConfig::local("l2", genesis, *jwt.expose()).unwrap();
+        let l2_config = NodeConfig {
+            http_addr: local(free_port()),
+            auth_addr: local(free_port()),
+            ..NodeConfig::local("l2", genesis, *jwt.expose()).unwrap()
+        };
         let l2 = EmbeddedNode::start(l2_config.clone()).await.unwrap();
-        (l2_config.http_addr, l2_config.auth_addr) = (l2.http_addr(), l2.auth_addr());
 
         let mut config = Config::default();
         config.eth.rpc_url = vec![url(&match &l1 {
