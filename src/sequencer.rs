@@ -14,7 +14,7 @@ use ensemble_actors::{
     WitnessSource,
 };
 use ensemble_batch::BatchLimits;
-use ensemble_engine_api::{EngineConfig, ExecutionClient, HttpExecutionClient, JwtSecret};
+use ensemble_engine_api::{EngineConfig, ExecutionClient, ForkSchedule, HttpExecutionClient, JwtSecret};
 use ensemble_l1::{FeePolicy, L1Client, RpcConfig, RpcL1Client, SidecarVersion, TxManagerConfig, Wallet};
 use ensemble_messages::SenderRole;
 use ensemble_prover::{TlsIdentity, protocol::FrameLimits, tls::acceptor};
@@ -253,6 +253,8 @@ impl SequencerBuilder {
             committer: needed.committer.address,
             verifier: needed.verifier.address,
             policy: &proofs.policy,
+            limits: batch_limits(&self.config.committer).1,
+            forks: l2_forks(&self.config)?,
         };
         store.bind_identity(&sources.identity()).await?;
         let state = sources.gather().await?;
@@ -446,15 +448,36 @@ pub fn l1_client(config: &Config) -> Result<Arc<dyn L1Client>, StartError> {
 /// # Errors
 /// When the JWT secret cannot be read or a URL cannot be used.
 pub fn execution_client(config: &Config) -> Result<Arc<dyn ExecutionClient>, StartError> {
-    let genesis = config.l2.genesis_path.as_deref().map(startup::genesis_config).transpose()?;
     Ok(Arc::new(HttpExecutionClient::new(EngineConfig {
         auth_url: config.engine.auth_url.expose().to_owned(),
         jwt: JwtSecret::from_hex_file(&config.engine.jwt_path)?,
         public_url: config.engine.public_url.as_ref().map(|u| u.expose().to_owned()),
         timeout: Duration::from_millis(config.engine.timeout_ms),
         max_response_bytes: ENGINE_ANSWER_BYTES,
-        forks: startup::fork_schedule(genesis.as_ref()),
+        forks: l2_forks(config)?,
     })?))
+}
+
+fn l2_forks(config: &Config) -> Result<ForkSchedule, StartError> {
+    let genesis = config.l2.genesis_path.as_deref().map(startup::genesis_config).transpose()?;
+    Ok(startup::fork_schedule(genesis.as_ref()))
+}
+
+/// Where the data of batches goes, and how large one may be.
+fn batch_limits(committer: &config::CommitterConfig) -> (DataAvailability, BatchLimits) {
+    let da = match committer.da {
+        config::DataAvailability::Blob => DataAvailability::Blob,
+        config::DataAvailability::CallData => DataAvailability::CallData,
+        config::DataAvailability::Auto => DataAvailability::Auto,
+        config::DataAvailability::None => DataAvailability::None,
+    };
+    let limits = BatchLimits {
+        max_blobs: committer.max_blobs,
+        max_blocks: committer.max_batch_blocks,
+        max_gas: committer.max_batch_gas,
+        max_deposits: committer.max_batch_deposits,
+    };
+    (da, da.limits(limits))
 }
 
 fn spec<A: ensemble_supervision::Component>(
@@ -650,23 +673,13 @@ fn assemble(
         ProofSender::new(seat, proof_sender_config.clone(), held.clone(), Arc::clone(&out))
     }));
 
-    let (da, max_blobs) = match config.committer.da {
-        config::DataAvailability::Blob => (DataAvailability::Blob, config.committer.max_blobs),
-        config::DataAvailability::CallData => (DataAvailability::CallData, config.committer.max_blobs),
-        config::DataAvailability::Auto => (DataAvailability::Auto, config.committer.max_blobs),
-        config::DataAvailability::None => (DataAvailability::None, 0),
-    };
+    let (da, limits) = batch_limits(&config.committer);
     let committer_config = L1CommitterConfig {
         commit_time: millis(config.committer.commit_time_ms),
         poll: millis(config.committer.commit_time_ms.clamp(100, 1_000)),
         da,
         fees,
-        limits: BatchLimits {
-            max_blobs,
-            max_blocks: config.committer.max_batch_blocks,
-            max_gas: config.committer.max_batch_gas,
-            max_deposits: config.committer.max_batch_deposits,
-        },
+        limits,
         max_uncommitted: config.eth.max_in_flight as u64,
     };
     let out = Arc::new(L1CommitterOutlets {
@@ -684,6 +697,7 @@ fn assemble(
         needed.coinbase_address,
         config.proposer.empty_blocks,
         u32::try_from(config.proposer.max_deposits_per_block).unwrap_or(u32::MAX),
+        limits,
     )?;
     let out = Arc::new(BlockProducerOutlets {
         block_sealed: events.block_sealed.clone(),

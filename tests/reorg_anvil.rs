@@ -52,6 +52,8 @@ const TOGETHER: u64 = 20;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(4);
+const LIMITS: BatchLimits =
+    BatchLimits { max_blobs: 0, max_blocks: 16, max_gas: u64::MAX, max_deposits: 100 };
 const NAMES: [&str; 5] = ["l1_sender", "l1_watcher", "proof_sender", "l1_committer", "block_producer"];
 
 /// Deposit as the events of L1 and the blocks of the L2 have it: id, receiver, gwei.
@@ -293,7 +295,7 @@ fn start(
         poll: NEVER,
         da: DataAvailability::None,
         fees: FeePolicy::default(),
-        limits: BatchLimits { max_blobs: 0, max_blocks: 16, max_gas: u64::MAX, max_deposits: 100 },
+        limits: LIMITS,
         max_uncommitted: 1,
     };
     let (held, out) = (services.clone(), Arc::new(out));
@@ -305,7 +307,7 @@ fn start(
     out.block_sealed.add(l1_committer.outlet());
     let noted = Arc::clone(told);
     out.head_changed.add(Outlet::from_fn(move |e: HeadChanged| lock(&noted).finalized.push(e.finalized)));
-    let config = BlockProducerConfig::new(Duration::from_secs(1), COINBASE.address, true, 4).unwrap();
+    let config = BlockProducerConfig::new(Duration::from_secs(1), COINBASE.address, true, 4, LIMITS).unwrap();
     let (held, out) = (services.clone(), Arc::new(out));
     tree = tree.child(child(&block_producer, move |seat| {
         BlockProducer::new(seat, config.clone(), held.clone(), Arc::clone(&out))

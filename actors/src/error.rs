@@ -186,7 +186,8 @@ pub enum ActorError {
     NoCommonAncestor(usize),
     /// A single L2 block does not fit into a batch.
     #[error(
-        "L2 block {number} alone exceeds the limits of a batch ({reason}); raise committer.max_blobs or lower the L2 gas limit"
+        "L2 block {number} alone exceeds the limits of a batch ({reason}): lower the gas limit of the execution client, or raise \
+         the limits of [committer]"
     )]
     BlockTooLarge {
         /// Height.

@@ -161,7 +161,7 @@ section! {
     arbitrary_base_blob_gas_price: u64 = 1_000_000_000, like "1000000000";
     /// Where the data of a batch is published: `blob` (EIP-4844), `calldata`, `auto` (blobs or call data, where it is
     /// cheaper when the batch is sealed) or `none` (validium). The contracts are deployed for `none` or for the other three.
-    /// With `calldata` a batch has at most 130,044 bytes, so keep the gas limit of L2 blocks below 5,000,000.
+    /// With `calldata` a batch has at most 130,044 bytes, so keep the gas limit of L2 blocks below 4,900,000.
     da: DataAvailability = DataAvailability::Blob, like "blob";
     /// Form of blob transactions: 1 = cell proofs (EIP-7594) for an L1 from Osaka on, 0 = blob proofs before.
     blob_sidecar_version: SidecarVersion = SidecarVersion::V1, like "1";

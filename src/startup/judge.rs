@@ -117,6 +117,18 @@ pub enum Note {
         /// By how much.
         seconds: u64,
     },
+    /// The client may build blocks that no batch holds.
+    #[error(
+        "the execution client builds blocks of up to {gas_limit} gas, and only up to {fits} gas does every block fit into a \
+         batch: one that does not is refused, and no other comes until the client builds a smaller one; lower its gas limit, \
+         or raise the limits of [committer]"
+    )]
+    BlocksMayNotFit {
+        /// Gas limit of the head.
+        gas_limit: u64,
+        /// The highest that is safe.
+        fits: u64,
+    },
     /// L1's head is old.
     #[error("L1's head is {seconds} s old: the node is behind, or our clock is ahead")]
     L1IsOld {
@@ -508,6 +520,10 @@ fn notes(state: &StartupState) -> Vec<Note> {
     if age >= L1_OLD_S {
         found.push(Note::L1IsOld { seconds: age });
     }
+    let fits = state.room.fits();
+    if client.gas_limit > fits {
+        found.push(Note::BlocksMayNotFit { gas_limit: client.gas_limit, fits });
+    }
     found
 }
 
@@ -516,11 +532,13 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use alloy_primitives::Address;
+    use ensemble_batch::BatchLimits;
+    use ensemble_engine_api::ForkSchedule;
     use ensemble_store::{ChainIdentity, OpenTransactions};
 
     use super::*;
     use crate::startup::{
-        BatchState, ClientState, Compared, L1State, Point, RoleState, StartupState, StoreState,
+        BatchRoom, BatchState, ClientState, Compared, L1State, Point, RoleState, StartupState, StoreState,
     };
 
     const NOW: u64 = 1_800_000_000;
@@ -573,11 +591,13 @@ mod tests {
             client: ClientState {
                 head: point(40).unwrap(),
                 timestamp: NOW - 1,
+                gas_limit: 25_000_000,
                 deposits: 7,
                 safe: point(38),
                 finalized: point(20),
                 serves_blocks: None,
             },
+            room: BatchRoom { bytes: Some(780_284), gas: 1_000_000_000, gas_per_byte: 38 },
             common_block: Some(Compared { number: 40, store: hash(40), other: Some(hash(40)) }),
             common_batch: Some(Compared { number: 5, store: hash(5), other: Some(hash(5)) }),
             common_deposit: Some(Compared { number: 7, store: hash(7), other: Some(hash(7)) }),
@@ -903,6 +923,32 @@ mod tests {
             assert!(text.contains(&problem.to_string()) && text.contains(problem.remedy()), "{text}");
         }
         assert_eq!(serde_json::to_value(&verdict).unwrap()["refused"].as_array().unwrap().len(), 3);
+    }
+
+    /// A gas limit with which somebody could have a block made that no batch holds is told of, with the highest that is safe.
+    #[test]
+    fn a_gas_limit_above_the_room_of_a_batch_is_told_of() {
+        let limits = |max_blobs, max_gas| BatchLimits { max_blobs, max_gas, max_blocks: 1, max_deposits: 1 };
+        let prague = ForkSchedule { cancun_time: 0, prague_time: Some(NOW), osaka_time: None };
+        for (limits, time, fits) in [
+            (limits(6, u64::MAX), NOW, 780_284 * 38),
+            (limits(1, u64::MAX), NOW, 130_044 * 38),
+            (limits(6, u64::MAX), NOW - 1, 780_284 * 15),
+            (limits(6, 20_000_000), NOW, 20_000_000),
+            (limits(0, 20_000_000), NOW, 20_000_000),
+        ] {
+            let room = BatchRoom::new(&limits, &prague, time);
+            assert_eq!(room.fits(), fits, "{limits:?}");
+            let judged = |gas_limit| {
+                of(|s| {
+                    s.room = room;
+                    s.client.gas_limit = gas_limit;
+                })
+            };
+            assert_eq!(judged(fits), Verdict::Consistent);
+            let note = Note::BlocksMayNotFit { gas_limit: fits + 1, fits };
+            assert_eq!(judged(fits + 1), Verdict::Recoverable(vec![note]));
+        }
     }
 
     /// The line of the log can be read by machines.

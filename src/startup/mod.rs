@@ -23,7 +23,8 @@ use crate::config::{Config, ProverServerConfig, UNUSED_VERIFIER};
 
 pub use judge::{Note, Problem, Verdict, judge};
 pub use state::{
-    BatchState, ClientState, Compared, CursorOnL1, L1State, Point, RoleState, StartupState, StoreState,
+    BatchRoom, BatchState, ClientState, Compared, CursorOnL1, L1State, Point, RoleState, StartupState,
+    StoreState,
 };
 pub(crate) use state::{Sources, no_head};
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use ensemble_actors::{ChainFacts, Clock, ProofPolicy};
+use ensemble_batch::{BatchLimits, usable_bytes};
 use ensemble_contracts::{calls, returns};
-use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ExecutionClient};
+use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ExecutionClient, ForkSchedule};
 use ensemble_l1::{BlockTag, L1Client, L1Error};
 use ensemble_messages::SenderRole;
 use ensemble_store::{BatchStatus, ChainIdentity, OpenTransactions, Store};
@@ -111,6 +112,8 @@ pub struct ClientState {
     pub head: Point,
     /// Its time, Unix seconds.
     pub timestamp: u64,
+    /// Gas limit of the head.
+    pub gas_limit: u64,
     /// Id of the last deposit up to and with the head.
     pub deposits: u64,
     /// The safe block, when there is one.
@@ -119,6 +122,42 @@ pub struct ClientState {
     pub finalized: Option<Point>,
     /// Whether it hands out whole blocks. Asked only when it has blocks that the store lacks.
     pub serves_blocks: Option<bool>,
+}
+
+/// What fits into one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BatchRoom {
+    /// Bytes of its payload; none when they are not limited.
+    pub bytes: Option<u64>,
+    /// Gas.
+    pub gas: u64,
+    /// Least gas of a byte in a transaction that no compression makes smaller.
+    pub gas_per_byte: u64,
+}
+
+/// With the floor of EIP-7623 a byte of call data costs 40 gas, and a zero 10. With a zero for every three others a byte of
+/// information costs least, 38.2 gas, as zeros say something by their places.
+const GAS_PER_BYTE: u64 = 38;
+/// The same with 16 and 4 gas (EIP-2028), before Prague.
+const GAS_PER_BYTE_BEFORE_PRAGUE: u64 = 15;
+
+impl BatchRoom {
+    /// The room for blocks of this time, Unix seconds.
+    #[must_use]
+    pub fn new(limits: &BatchLimits, forks: &ForkSchedule, time: u64) -> Self {
+        let prague = forks.prague_time.is_some_and(|begin| begin <= time);
+        Self {
+            bytes: (limits.max_blobs > 0).then(|| usable_bytes(limits.max_blobs) as u64),
+            gas: limits.max_gas,
+            gas_per_byte: if prague { GAS_PER_BYTE } else { GAS_PER_BYTE_BEFORE_PRAGUE },
+        }
+    }
+
+    /// Up to this gas limit every block fits, whatever is in it.
+    #[must_use]
+    pub fn fits(&self) -> u64 {
+        self.bytes.map_or(self.gas, |bytes| self.gas.min(bytes.saturating_mul(self.gas_per_byte)))
+    }
 }
 
 /// Two opinions on one thing.
@@ -153,6 +192,8 @@ pub struct StartupState {
     pub store: StoreState,
     /// The execution client.
     pub client: ClientState,
+    /// What fits into one batch.
+    pub room: BatchRoom,
     /// The highest block that store and client could both have.
     pub common_block: Option<Compared>,
     /// The highest batch that store and L1 could both have.
@@ -177,6 +218,10 @@ pub(crate) struct Sources<'a> {
     pub(crate) verifier: Address,
     /// The proofs that L1 wants of every batch.
     pub(crate) policy: &'a ProofPolicy,
+    /// Limits of one batch.
+    pub(crate) limits: BatchLimits,
+    /// Forks of the L2.
+    pub(crate) forks: ForkSchedule,
 }
 
 impl Sources<'_> {
@@ -231,9 +276,11 @@ impl Sources<'_> {
         }
         let without_bytes = self.without_bytes(&l1, &store).await?;
         let without_proofs = self.without_proofs(&l1, &store).await?;
+        let clock = self.clock.unix_seconds();
         Ok(StartupState {
             identity: self.identity(),
-            clock: self.clock.unix_seconds(),
+            clock,
+            room: BatchRoom::new(&self.limits, &self.forks, clock),
             l1,
             store,
             client,
@@ -369,6 +416,7 @@ impl Sources<'_> {
         Ok(ClientState {
             head: Point { number: head.number, hash: head.hash },
             timestamp: head.timestamp,
+            gas_limit: head.gas_limit,
             deposits: if genesis { 0 } else { ensemble_batch::deposits_index_of(&head.prev_randao) },
             safe: mark(BlockId::Safe).await,
             finalized: mark(BlockId::Finalized).await,
@@ -470,6 +518,8 @@ mod tests {
             committer: Address::ZERO,
             verifier: Address::ZERO,
             policy: &ProofPolicy::all_of(&[ProverType::Exec]),
+            limits: BatchLimits { max_blobs: 6, max_blocks: 1, max_gas: 1, max_deposits: 1 },
+            forks: ForkSchedule { cancun_time: 0, prague_time: Some(0), osaka_time: None },
         };
         let l1 = at_genesis();
         let ours = sources.store_state(&l1).await.unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use ensemble_batch::BatchLimits;
 
 /// Settings of the BlockProducer.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct BlockProducerConfig {
     pub(crate) empty_blocks: bool,
     /// At most this many deposits per block.
     pub(crate) max_deposits_per_block: u32,
+    /// What a batch of the L1Committer holds.
+    pub(crate) batch: BatchLimits,
 }
 
 /// The settings contradict the rules of the chain.
@@ -28,7 +31,8 @@ pub enum ConfigError {
 }
 
 impl BlockProducerConfig {
-    /// Checks and keeps the settings.
+    /// Checks and keeps the settings. `batch` is what a batch of the L1Committer holds, so that no block is made that cannot
+    /// be committed.
     ///
     /// # Errors
     /// When blocks would come faster than once a second.
@@ -37,10 +41,17 @@ impl BlockProducerConfig {
         coinbase: Address,
         empty_blocks: bool,
         max_deposits_per_block: u32,
+        batch: BatchLimits,
     ) -> Result<Self, ConfigError> {
         if interval < Duration::from_secs(1) {
             return Err(ConfigError::IntervalTooShort(interval.as_millis()));
         }
-        Ok(Self { interval, coinbase, empty_blocks, max_deposits_per_block: max_deposits_per_block.max(1) })
+        Ok(Self {
+            interval,
+            coinbase,
+            empty_blocks,
+            max_deposits_per_block: max_deposits_per_block.max(1),
+            batch,
+        })
     }
 }

@@ -4,7 +4,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use ensemble_batch::BatchLimits;
 use ensemble_engine_api::{
     EngineError, ExecutionClient, ForkchoiceState, PayloadAttributes, PayloadStatus, mock::MockMethod,
 };
@@ -19,6 +20,9 @@ use crate::{
     testing::{Bed, next, tap, until},
 };
 
+const ONE_BLOB: BatchLimits =
+    BatchLimits { max_blobs: 1, max_blocks: 100, max_gas: 1_000_000_000, max_deposits: 100 };
+
 struct Running {
     handle: Handle<BlockProducer>,
     system: SystemHandle,
@@ -26,7 +30,8 @@ struct Running {
 }
 
 fn config(empty_blocks: bool) -> BlockProducerConfig {
-    BlockProducerConfig::new(Duration::from_secs(1), Address::repeat_byte(7), empty_blocks, 3).unwrap()
+    BlockProducerConfig::new(Duration::from_secs(1), Address::repeat_byte(7), empty_blocks, 3, ONE_BLOB)
+        .unwrap()
 }
 
 async fn start(bed: &Bed, name: &str, empty_blocks: bool) -> Running {
@@ -315,7 +320,8 @@ async fn a_deposit_that_is_dropped_meanwhile_is_not_included() {
 
 #[test]
 fn blocks_closer_than_a_second_are_refused_with_the_reason() {
-    let error = BlockProducerConfig::new(Duration::from_millis(999), Address::ZERO, true, 1).unwrap_err();
+    let error =
+        BlockProducerConfig::new(Duration::from_millis(999), Address::ZERO, true, 1, ONE_BLOB).unwrap_err();
     assert_eq!(error, BlockProducerConfigError::IntervalTooShort(999));
     assert!(error.to_string().contains("whole seconds"), "{error}");
 }
@@ -389,5 +395,42 @@ async fn ticks_do_not_follow_a_clock_that_is_set_back() {
     bed.ledger(1, 1).await;
     let sealed = running.block(&bed).await;
     assert_eq!((sealed.number, sealed.deposits), (1, 1));
+    running.system.shutdown().await;
+}
+
+/// A block that no batch holds is not made, as nothing after it could be committed: the client does not get it back, the
+/// operator is told why, and with a smaller one the chain goes on.
+#[actix::test]
+async fn a_block_that_no_batch_holds_is_not_made() {
+    let bed = Bed::new().await;
+    let mut running = start(&bed, "producer-too-large", true).await;
+    let first = next(&mut running.sealed).await;
+    let payloads = bed.engine.calls(MockMethod::NewPayload);
+    // Of a first byte that no transaction has, so that it is kept as it is, and bytes that nothing makes smaller.
+    let noise = |bytes: usize| (0..bytes.div_ceil(32)).flat_map(|i| keccak256(i.to_be_bytes()).0);
+    let large: Bytes = std::iter::once(0x7f).chain(noise(130_100)).collect();
+    bed.engine.add_transaction(large.clone());
+    let degraded = async {
+        loop {
+            bed.clock.advance(1_000);
+            running.handle.tell(Step).await.unwrap();
+            if let ComponentState::Degraded(reason) = running.system.status().remove(0).state {
+                return reason;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let reason = tokio::time::timeout(Duration::from_secs(20), degraded).await.unwrap();
+    assert!(reason.contains("exceeds the limits of a batch (blobs)"), "{reason}");
+    assert!(reason.contains("lower the gas limit of the execution client"), "{reason}");
+    assert_eq!(bed.engine.calls(MockMethod::NewPayload), payloads);
+    assert_eq!((bed.engine.head().number, bed.services.store.block_hash(2).await.unwrap()), (1, None));
+
+    bed.engine.drop_transactions();
+    bed.engine.add_transaction(large.slice(..129_000));
+    let second = running.block(&bed).await;
+    assert_eq!((second.number, second.parent_hash, second.transactions), (2, first.hash, 1));
+    let status = running.system.status().remove(0);
+    assert_eq!((status.failures, status.restarts), (0, 0));
     running.system.shutdown().await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use async_trait::async_trait;
-use ensemble_batch::SealedBlock;
+use ensemble_batch::{BatchBuilder, Push, SealedBlock};
 use ensemble_engine_api::{BlockId, BlockSummary, EngineError, ForkchoiceState, PayloadStatus};
 use ensemble_messages::{BlockSealed, HeadChanged};
 use ensemble_store::{BatchStatus, StoreError};
@@ -124,6 +124,24 @@ impl ProducerWorker {
         Ok(client)
     }
 
+    /// Refuses a block that no batch can hold, while nobody has it yet: once it is in the chain, neither it nor any block
+    /// after it could be committed.
+    async fn check_room(&self, block: &SealedBlock) -> Result<(), ActorError> {
+        let (mut batch, block) = (BatchBuilder::new(self.config.batch), block.clone());
+        let number = block.number;
+        // It may have to be compressed.
+        let pushed = tokio::task::spawn_blocking(move || batch.push(&block))
+            .await
+            .map_err(|e| ActorError::Task(e.to_string()))?
+            .map_err(|e| ActorError::Batch(e.to_string()))?;
+        match pushed {
+            Push::Accepted => Ok(()),
+            Push::Full(limit) | Push::TooLarge(limit) => {
+                Err(ActorError::BlockTooLarge { number, reason: limit.to_string() })
+            }
+        }
+    }
+
     async fn submit(&self, block: &SealedBlock) -> Result<(), ActorError> {
         hit("block_producer.new_payload.before")?;
         let status = self.services.engine.new_payload(block).await?;
@@ -196,6 +214,7 @@ impl ProducerWorker {
         if block.transactions.is_empty() && block.withdrawals.is_empty() && !self.config.empty_blocks {
             return Ok(None);
         }
+        self.check_room(&block).await?;
         self.submit(&block).await?;
         // Kept before it becomes the head: a crash in between is repaired by `sync`, which replays it (SEQ-INV-3).
         match store.insert_new_block(&block).await {

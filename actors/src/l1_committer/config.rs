@@ -18,6 +18,20 @@ pub enum DataAvailability {
     None,
 }
 
+impl DataAvailability {
+    /// The limits of a batch that is published so.
+    #[must_use]
+    pub fn limits(self, limits: BatchLimits) -> BatchLimits {
+        let max_blobs = match self {
+            Self::Blob | Self::Auto => limits.max_blobs,
+            // One transaction holds no more.
+            Self::CallData => 1,
+            Self::None => 0,
+        };
+        BatchLimits { max_blobs, ..limits }
+    }
+}
+
 /// Settings of the L1Committer.
 #[derive(Clone, Debug)]
 pub struct L1CommitterConfig {

@@ -72,10 +72,7 @@ impl CommitterWorker {
         inbox: Rc<RefCell<Inbox>>,
     ) -> Self {
         let mut config = config;
-        if config.da == DataAvailability::CallData {
-            // one transaction holds no more
-            config.limits.max_blobs = 1;
-        }
+        config.limits = config.da.limits(config.limits);
         Self {
             config,
             services,

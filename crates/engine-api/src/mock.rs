@@ -96,7 +96,7 @@ impl MockEngine {
             logs_bloom: Bloom::ZERO,
             prev_randao: B256::ZERO,
             number: 0,
-            gas_limit: 30_000_000,
+            gas_limit: 25_000_000,
             gas_used: 0,
             timestamp: genesis_timestamp,
             extra_data: Bytes::new(),
@@ -158,6 +158,11 @@ impl MockEngine {
     /// Puts a transaction into the pool; the next build takes it. Once its block is accepted it leaves the pool.
     pub fn add_transaction(&self, raw: Bytes) {
         self.state().pool.push(raw);
+    }
+
+    /// Empties the pool.
+    pub fn drop_transactions(&self) {
+        self.state().pool.clear();
     }
 
     /// The next build emits this log.

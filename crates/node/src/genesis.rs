@@ -13,8 +13,11 @@ use crate::keys::DEV_ACCOUNTS;
 pub const DEV_L1_CHAIN_ID: u64 = 3_151_908;
 /// Default chain id of the L2.
 pub const DEV_L2_CHAIN_ID: u64 = 1729;
-/// Default gas limit of a genesis.
+/// Default gas limit of an L1's genesis.
 pub const DEV_GAS_LIMIT: u64 = 60_000_000;
+/// Default gas limit of an L2's genesis: whatever is in a block, it fits into six blobs, as a byte of a transaction that no
+/// compression makes smaller costs 38 gas at least (EIP-7623).
+pub const DEV_L2_GAS_LIMIT: u64 = 25_000_000;
 /// Default genesis time, Unix seconds.
 pub const DEV_GENESIS_TIMESTAMP: u64 = 0x66a0_0000;
 /// Base fee of the genesis block, wei (EIP-1559 `INITIAL_BASE_FEE`).
@@ -73,21 +76,21 @@ impl GenesisBuilder {
     /// A development L1: Osaka, chain id [`DEV_L1_CHAIN_ID`], no funded account.
     #[must_use]
     pub fn l1() -> Self {
-        Self::new(DEV_L1_CHAIN_ID, Fork::Osaka)
+        Self::new(DEV_L1_CHAIN_ID, Fork::Osaka, DEV_GAS_LIMIT)
     }
 
     /// An L2: Prague (so that any execution client can run it), chain id [`DEV_L2_CHAIN_ID`], no funded
     /// account, no bridge yet ([`Self::common_bridge_l2`]).
     #[must_use]
     pub fn l2() -> Self {
-        Self::new(DEV_L2_CHAIN_ID, Fork::Prague)
+        Self::new(DEV_L2_CHAIN_ID, Fork::Prague, DEV_L2_GAS_LIMIT)
     }
 
-    fn new(chain_id: u64, fork: Fork) -> Self {
+    fn new(chain_id: u64, fork: Fork, gas_limit: u64) -> Self {
         Self {
             chain_id,
             fork,
-            gas_limit: DEV_GAS_LIMIT,
+            gas_limit,
             timestamp: DEV_GENESIS_TIMESTAMP,
             base_fee_per_gas: INITIAL_BASE_FEE,
             accounts: BTreeMap::new(),

@@ -24,7 +24,7 @@ pub use embedded::{EmbeddedNode, NodeConfig, NodeHandle};
 pub use error::NodeError;
 pub use genesis::{
     COMMON_BRIDGE_L2, CREATE2_FACTORY, DEPOSIT_CONTRACT, DEV_GAS_LIMIT, DEV_GENESIS_TIMESTAMP,
-    DEV_L1_CHAIN_ID, DEV_L2_CHAIN_ID, Fork, GenesisBuilder, GenesisSummary, INITIAL_BASE_FEE,
-    genesis_summary,
+    DEV_L1_CHAIN_ID, DEV_L2_CHAIN_ID, DEV_L2_GAS_LIMIT, Fork, GenesisBuilder, GenesisSummary,
+    INITIAL_BASE_FEE, genesis_summary,
 };
 pub use keys::{DEV_ACCOUNTS, DevAccount};
