@@ -24,6 +24,8 @@ use crate::StoreError;
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// Most pages that SQLite lets a file have (<https://www.sqlite.org/limits.html>, item 14).
 const MAX_PAGES: u32 = 4_294_967_294;
+/// So long the end of what uses a connection is waited for when the store is closed.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 /// Size limit that stands for none.
 const NO_LIMIT: u64 = u64::MAX;
 
@@ -195,9 +197,22 @@ impl Store {
         if found == "ok" { Ok(()) } else { Err(StoreError::Damaged { reason: found }) }
     }
 
-    /// Finishes what is under way and closes the file.
+    /// Finishes what is under way, brings all of it from the `-wal` into the file itself, and closes it. After 10 s, as
+    /// something holds a connection and does not come to an end, it is left to the end of the process, which loses nothing.
     pub async fn close(&self) {
-        self.pool.close().await;
+        let closed = async {
+            // The last connection does this when it is closed. But one that is dropped with the thread it was used on is
+            // closed somewhat later, and so is that of another process.
+            if !self.pool.is_closed()
+                && let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await
+            {
+                tracing::warn!(%error, "the store's file is not complete without its -wal: keep both");
+            }
+            self.pool.close().await;
+        };
+        if tokio::time::timeout(CLOSE_DEADLINE, closed).await.is_err() {
+            tracing::warn!("a connection to the store is still in use; its -wal stays and belongs to it");
+        }
     }
 
     /// Binds the file to a chain, or checks that it is bound to this one.

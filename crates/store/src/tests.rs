@@ -1136,6 +1136,25 @@ async fn damaged_values_are_named() {
     assert_eq!(seen, 21);
 }
 
+/// A store that is closed is whole without its `-wal`, also while somebody else has it open: what an operator copies after
+/// a stop has everything.
+#[tokio::test]
+async fn a_closed_file_is_complete() {
+    let bed = Bed::new().await;
+    let other = Store::open(&path(&bed.folder)).await.unwrap();
+    other.schema_version().await.unwrap();
+    let block = block(1, B256::ZERO, 0);
+    bed.store.insert_block(&block).await.unwrap();
+    bed.store.close().await;
+    bed.store.close().await;
+    let copy = bed.folder.path().join("copy.db");
+    std::fs::copy(path(&bed.folder), &copy).unwrap();
+    let copied = Store::open(&copy).await.unwrap();
+    assert_eq!(copied.block_hash(1).await.unwrap(), Some(block.block_hash));
+    other.close().await;
+    copied.close().await;
+}
+
 /// A confirmed intent must know its transaction: zero would be a transaction that does not exist.
 #[tokio::test]
 async fn a_confirmed_intent_without_its_transaction_is_damage() {
