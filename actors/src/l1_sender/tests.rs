@@ -372,6 +372,8 @@ async fn a_deep_reorg_sends_the_same_bytes_again() {
         let bed = Bed::new().await;
         let mut sending = start(&bed, name).await;
         confirmed_and_gone(&bed, &mut sending).await;
+        // What is signed anew would be other bytes.
+        bed.l1.set_fees(300_000_000, 200_000_000, Some(1));
         // As the committer does.
         bed.store().fail_intent(&commit(1).id, "L1 no longer has it").await.unwrap();
         if restart {
