@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use alloy_primitives::{Bytes, hex};
+use alloy_primitives::{B256, Bytes, hex};
 use async_trait::async_trait;
 use ensemble_contracts::{calls, errors, returns};
 use ensemble_l1::{BlockTag, L1Error};
@@ -96,10 +96,7 @@ impl ProofSenderWorker {
                     store: (number - 1).to_string(),
                 });
             };
-            let transaction = match self.confirmed(number).await?.map(|r| r.state) {
-                Some(IntentState::Confirmed { transaction }) => Some(transaction),
-                Some(IntentState::Pending | IntentState::Failed { .. }) | None => None,
-            };
+            let transaction = self.transaction_of(number).await?;
             if store.mark_verified(number, transaction).await? {
                 self.out.batch_verified.send(&BatchVerified {
                     number,
@@ -110,6 +107,32 @@ impl ProofSenderWorker {
             }
         }
         Ok(())
+    }
+
+    /// The transaction that verified a batch: the one that L1Sender has confirmed, or, as L1 shows the effect before that,
+    /// the one of those signed for it that is mined. None when others did it, or L1 does not say: it is only told.
+    async fn transaction_of(&self, number: u64) -> Result<Option<B256>, ActorError> {
+        if let Some(IntentRecord { state: IntentState::Confirmed { transaction }, .. }) =
+            self.confirmed(number).await?
+        {
+            return Ok(Some(transaction));
+        }
+        let Services { store, l1, .. } = &self.services;
+        for intent in store.pending_intents(SenderRole::Prover).await? {
+            if !intent.kind.verifies(number) || !self.is_current(&intent).await? {
+                continue;
+            }
+            for signed in store.signed_of(&intent.id).await? {
+                match l1.receipt(signed.hash).await {
+                    Ok(Some(receipt)) if receipt.status => return Ok(Some(signed.hash)),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(number, %error, "which transaction has verified the batch");
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Looks for verifications that L1 no longer has although they were seen there or confirmed: a reorg. True while that
