@@ -57,6 +57,21 @@ impl Running {
         until("the call", || async { bed.engine.calls(method) > before }).await;
     }
 
+    /// Lets seconds pass until the component is degraded, and gives the reason.
+    async fn degraded(&self, bed: &Bed) -> String {
+        let degraded = async {
+            loop {
+                bed.clock.advance(1_000);
+                self.handle.tell(Step).await.unwrap();
+                if let ComponentState::Degraded(reason) = self.system.status().remove(0).state {
+                    return reason;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), degraded).await.unwrap()
+    }
+
     /// Lets a second pass and waits for the block.
     async fn block(&mut self, bed: &Bed) -> BlockSealed {
         bed.clock.advance(1_000);
@@ -335,17 +350,7 @@ async fn a_clock_that_is_set_back_only_delays() {
     let first = next(&mut running.sealed).await;
     let right = bed.services.clock.unix_ms();
     bed.clock.set(right - 3 * 3_600_000);
-    let degraded = async {
-        loop {
-            bed.clock.advance(1_000);
-            running.handle.tell(Step).await.unwrap();
-            if let ComponentState::Degraded(reason) = running.system.status().remove(0).state {
-                return reason;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let reason = tokio::time::timeout(Duration::from_secs(20), degraded).await.unwrap();
+    let reason = running.degraded(&bed).await;
     assert!(reason.contains("the clock shows") && reason.contains("set the clock right"), "{reason}");
     assert_eq!(bed.engine.head().number, first.number);
 
@@ -410,17 +415,7 @@ async fn a_block_that_no_batch_holds_is_not_made() {
     let noise = |bytes: usize| (0..bytes.div_ceil(32)).flat_map(|i| keccak256(i.to_be_bytes()).0);
     let large: Bytes = std::iter::once(0x7f).chain(noise(130_100)).collect();
     bed.engine.add_transaction(large.clone());
-    let degraded = async {
-        loop {
-            bed.clock.advance(1_000);
-            running.handle.tell(Step).await.unwrap();
-            if let ComponentState::Degraded(reason) = running.system.status().remove(0).state {
-                return reason;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let reason = tokio::time::timeout(Duration::from_secs(20), degraded).await.unwrap();
+    let reason = running.degraded(&bed).await;
     assert!(reason.contains("exceeds the limits of a batch (blobs)"), "{reason}");
     assert!(reason.contains("lower the gas limit of the execution client"), "{reason}");
     assert_eq!(bed.engine.calls(MockMethod::NewPayload), payloads);

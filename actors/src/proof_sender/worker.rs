@@ -118,10 +118,8 @@ impl ProofSenderWorker {
             return Ok(Some(transaction));
         }
         let Services { store, l1, .. } = &self.services;
-        for intent in store.pending_intents(SenderRole::Prover).await? {
-            if !intent.kind.verifies(number) || !self.is_current(&intent).await? {
-                continue;
-            }
+        let under_way = self.under_way(number.saturating_sub(1)).await?;
+        for (_, intent) in under_way.iter().filter(|(_, intent)| intent.kind.verifies(number)) {
             for signed in store.signed_of(&intent.id).await? {
                 match l1.receipt(signed.hash).await {
                     Ok(Some(receipt)) if receipt.status => return Ok(Some(signed.hash)),
