@@ -12,7 +12,7 @@ use std::{
 };
 
 use actix::{Handler, Message};
-use alloy_primitives::{Address, B256, Bytes, U256, address};
+use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use async_trait::async_trait;
 use ensemble_batch::{
     BatchHeader, Deposit, GWEI, SealedBlock, Withdrawal, deposit_leaf, next_deposits_hash, prev_randao,
@@ -20,11 +20,11 @@ use ensemble_batch::{
 use ensemble_contracts::{calls, events};
 use ensemble_engine_api::{ExecutionClient as _, ForkchoiceState, PayloadAttributes, mock::MockEngine};
 use ensemble_l1::{
-    BlockTag, FeeHistory, L1Block, L1Client, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt,
-    mock::MockL1,
+    BlockTag, Eip1559Tx, FeeHistory, L1Block, L1Client, L1Error, L1Log, L1Transaction, LogFilter, TxReceipt,
+    Wallet, mock::MockL1,
 };
 use ensemble_messages::{Send as SendTx, SendReply, TxIntent};
-use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, Cursor, Store};
+use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, Cursor, SignedTransaction, Store};
 use ensemble_supervision::{
     Backoff, ChildSpec, Component, ComponentStatus, EventKind, Handle, LifecycleEvent, Outlet, Seat,
     Supervisor, SystemHandle,
@@ -182,6 +182,39 @@ impl Bed {
         };
         self.store().insert_batch(&record).await.unwrap();
         record
+    }
+
+    /// L1Sender has signed an intent twice and L1 has mined the dearer one, which nobody has confirmed yet; its hash.
+    pub(crate) async fn mine_unconfirmed(&self, intent: &TxIntent) -> B256 {
+        self.store().put_intent(intent).await.unwrap();
+        let wallet = Wallet::from_hex("1".repeat(64)).unwrap();
+        self.l1.fund(wallet.address(), U256::from(10).pow(U256::from(18)));
+        let mut raw = Bytes::new();
+        for max_fee_per_gas in [10_000_000_000, 20_000_000_000] {
+            let tx = Eip1559Tx {
+                chain_id: L1_CHAIN,
+                nonce: 0,
+                gas_limit: 100_000,
+                max_fee_per_gas,
+                max_priority_fee_per_gas: 1,
+                to: Some(PROPOSER),
+                value: U256::ZERO,
+                data: Bytes::new(),
+            };
+            raw = wallet.sign_eip1559(&tx).unwrap().raw;
+            let signed = SignedTransaction {
+                hash: keccak256(&raw),
+                intent: intent.id.clone(),
+                nonce: 0,
+                fees: "{}".to_owned(),
+                raw: raw.clone(),
+                signed_at: 0,
+            };
+            self.store().insert_signed(&signed).await.unwrap();
+        }
+        self.l1.send_raw_transaction(&raw).await.unwrap();
+        self.l1.mine();
+        keccak256(raw)
     }
 }
 

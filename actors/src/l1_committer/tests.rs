@@ -647,7 +647,17 @@ async fn commits_are_seen_on_l1() {
     committing.run.step().await;
     let told = next(&mut committing.committed).await;
     assert_eq!((told.number, told.transaction), (2, Some(B256::repeat_byte(8))));
-    for (number, transaction) in [(1, None), (2, Some(B256::repeat_byte(8)))] {
+
+    // L1 shows the third one before L1Sender has confirmed it.
+    blocks(&bed, 1).await;
+    let (third, intent) = committing.batch(&bed).await;
+    let mined = bed.mine_unconfirmed(&intent).await;
+    committing.proposer.commit(third.header.hash());
+    bed.clock.advance(2_000);
+    committing.run.step().await;
+    let told = next(&mut committing.committed).await;
+    assert_eq!((told.number, told.transaction), (3, Some(mined)));
+    for (number, transaction) in [(1, None), (2, Some(B256::repeat_byte(8))), (3, Some(mined))] {
         let batch = bed.store().batch(number).await.unwrap().unwrap();
         assert_eq!((batch.status, batch.commit_tx), (BatchStatus::Committed, transaction));
     }

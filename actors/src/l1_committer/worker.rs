@@ -1,6 +1,6 @@
 //! The work of the L1Committer.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use alloy_primitives::{B256, hex};
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use ensemble_contracts::{calls, returns};
 use ensemble_engine_api::BlockId;
 use ensemble_l1::{BlockTag, Market, TxType, blobs};
 use ensemble_messages::{
-    BatchCommitted, BatchSealed, IntentId, IntentKind, Send, SendReply, SenderRole, TxFailed, TxIntent,
+    BatchCommitted, BatchSealed, IntentId, IntentKind, Send, SenderRole, TxFailed, TxIntent,
 };
 use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, IntentState};
 use ensemble_supervision::Outlet;
@@ -23,6 +23,7 @@ use crate::{
     ActorError, Services,
     fanout::Fanout,
     missing::Missing,
+    services::ask,
     stepper::{Next, Worker},
     withdrawals::withdrawals_of,
 };
@@ -113,10 +114,7 @@ impl CommitterWorker {
                     store: in_store.to_string(),
                 });
             }
-            let transaction = match store.intent(&intent_id(&batch)).await?.map(|r| r.state) {
-                Some(IntentState::Confirmed { transaction }) => Some(transaction),
-                _ => None,
-            };
+            let transaction = self.services.transaction_of(&intent_id(&batch)).await?;
             if store.mark_committed(number, transaction).await? {
                 self.out.batch_committed.send(&BatchCommitted {
                     number,
@@ -151,23 +149,11 @@ impl CommitterWorker {
                 },
                 blobs: batch.blob_proofs.len() as u64,
             };
-            let reply = self
-                .out
-                .sender
-                .call_timeout(Send { intent }, Duration::from_secs(30))
-                .await
-                .map_err(|e| ActorError::Peer { component: "l1_sender", reason: e.to_string() })?;
-            match reply {
-                SendReply::Accepted => {}
-                SendReply::AlreadyConfirmed { transaction } => {
-                    if self.is_missing(&batch, transaction).await? {
-                        break;
-                    }
-                    self.inbox.borrow_mut().look = true;
+            if let Some(transaction) = ask(&self.out.sender, intent).await? {
+                if self.is_missing(&batch, transaction).await? {
+                    break;
                 }
-                SendReply::Refused { reason } => {
-                    return Err(ActorError::Peer { component: "l1_sender", reason });
-                }
+                self.inbox.borrow_mut().look = true;
             }
             self.asked = number;
         }

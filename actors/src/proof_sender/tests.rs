@@ -4,22 +4,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes};
 use ensemble_batch::{ProgramKey, PublicValues};
 use ensemble_contracts::calls;
-use ensemble_l1::{Eip1559Tx, L1Client, Wallet, mock::Method};
+use ensemble_l1::mock::Method;
 use ensemble_messages::{
     BatchCommitted, BatchProof, BatchVerified, IntentKind, JoinGivenUp, JoinProofs, ProofReady, ProverType,
     SendReply, SenderRole, TxConfirmed, TxFailed, TxIntent,
 };
-use ensemble_store::{BatchRecord, BatchStatus, SignedTransaction};
+use ensemble_store::{BatchRecord, BatchStatus};
 use ensemble_supervision::{ExitReason, faults};
 use tokio::sync::mpsc::Receiver;
 
 use super::{ProofSender, ProofSenderConfig, ProofSenderOutlets, ProofVerifier, RangeLimits};
-use crate::testing::{
-    Bed, FakeSender, L1_CHAIN, PROPOSER, Proposer, Running, next, run, tap, unreachable_l1, until,
-};
+use crate::testing::{Bed, FakeSender, PROPOSER, Proposer, Running, next, run, tap, unreachable_l1, until};
 use crate::{ProofPolicy, ProofSlot};
 
 struct Verifying {
@@ -222,42 +220,17 @@ async fn a_verification_that_is_not_confirmed_yet_has_its_transaction() {
     let bed = Bed::new().await;
     committed(&bed, 2).await;
     let mut verifying = start(&bed, "proofs-unconfirmed", &[ProverType::Exec]).await;
-    let wallet = Wallet::from_hex("1".repeat(64)).unwrap();
-    bed.l1.fund(wallet.address(), U256::from(10).pow(U256::from(18)));
-    let sign = |max_fee_per_gas: u128| {
-        let tx = Eip1559Tx {
-            chain_id: L1_CHAIN,
-            nonce: 0,
-            gas_limit: 100_000,
-            max_fee_per_gas,
-            max_priority_fee_per_gas: 1,
-            to: Some(PROPOSER),
-            value: U256::ZERO,
-            data: Bytes::new(),
-        };
-        wallet.sign_eip1559(&tx).unwrap().raw
-    };
-    let (mined, replaced) = (sign(20_000_000_000), sign(10_000_000_000));
     for number in 1..=2 {
         prove(&bed, number, ProverType::Exec).await;
         verifying.run.handle.tell(ready(number)).await.unwrap();
         let intent = next(&mut verifying.asked).await;
-        bed.store().put_intent(&intent).await.unwrap();
         // Of the second one, L1 has no receipt: somebody else may have verified it.
-        if number == 1 {
-            for raw in [&replaced, &mined] {
-                let (hash, intent) = (keccak256(raw), intent.id.clone());
-                let raw = raw.clone();
-                let signed =
-                    SignedTransaction { hash, intent, nonce: 0, fees: "{}".into(), raw, signed_at: number };
-                bed.store().insert_signed(&signed).await.unwrap();
-            }
-            bed.l1.send_raw_transaction(&mined).await.unwrap();
-            bed.l1.mine();
-        }
+        let expected = match number {
+            1 => Some(bed.mine_unconfirmed(&intent).await),
+            _ => None,
+        };
         verifying.proposer.verify(number);
         verifying.run.step().await;
-        let expected = (number == 1).then(|| keccak256(&mined));
         let told = next(&mut verifying.verified).await;
         assert_eq!((told.number, told.transaction), (number, expected));
         assert_eq!(bed.store().batch(number).await.unwrap().unwrap().verify_tx, expected);

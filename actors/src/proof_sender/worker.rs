@@ -1,14 +1,13 @@
 //! The work of the ProofSender.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use alloy_primitives::{B256, Bytes, hex};
 use async_trait::async_trait;
 use ensemble_contracts::{calls, errors, returns};
 use ensemble_l1::{BlockTag, L1Error};
 use ensemble_messages::{
-    BatchVerified, IntentId, IntentKind, JoinProofs, ProverType, Send, SendReply, SenderRole, TxFailed,
-    TxIntent,
+    BatchVerified, IntentId, IntentKind, JoinProofs, ProverType, Send, SenderRole, TxFailed, TxIntent,
 };
 use ensemble_store::{BatchRecord, BatchStatus, IntentRecord, IntentState, StoredProof};
 use ensemble_supervision::Outlet;
@@ -21,6 +20,7 @@ use crate::{
     ActorError, Services,
     fanout::Fanout,
     missing::Missing,
+    services::ask,
     stepper::{Next, Worker},
 };
 
@@ -109,25 +109,13 @@ impl ProofSenderWorker {
         Ok(())
     }
 
-    /// The transaction that verified a batch: the one that L1Sender has confirmed, or, as L1 shows the effect before that,
-    /// the one of those signed for it that is mined. None when others did it, or L1 does not say: it is only told.
+    /// The transaction that verified a batch, by itself or with others; see [`Services::transaction_of`].
     async fn transaction_of(&self, number: u64) -> Result<Option<B256>, ActorError> {
-        if let Some(IntentRecord { state: IntentState::Confirmed { transaction }, .. }) =
-            self.confirmed(number).await?
-        {
-            return Ok(Some(transaction));
-        }
-        let Services { store, l1, .. } = &self.services;
-        let under_way = self.under_way(number.saturating_sub(1)).await?;
-        for (_, intent) in under_way.iter().filter(|(_, intent)| intent.kind.verifies(number)) {
-            for signed in store.signed_of(&intent.id).await? {
-                match l1.receipt(signed.hash).await {
-                    Ok(Some(receipt)) if receipt.status => return Ok(Some(signed.hash)),
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(number, %error, "which transaction has verified the batch");
-                    }
-                }
+        let confirmed = self.confirmed(number).await?.map(|record| record.intent);
+        let under_way = self.under_way(number.saturating_sub(1)).await?.into_iter().map(|(_, intent)| intent);
+        for intent in confirmed.into_iter().chain(under_way).filter(|i| i.kind.verifies(number)) {
+            if let Some(transaction) = self.services.transaction_of(&intent.id).await? {
+                return Ok(Some(transaction));
             }
         }
         Ok(None)
@@ -327,19 +315,9 @@ impl ProofSenderWorker {
     async fn ask(&mut self, intent: TxIntent) -> Result<(), ActorError> {
         let IntentKind::VerifyBatches { last, .. } = intent.kind else { return Ok(()) };
         let id = intent.id.clone();
-        let reply = self
-            .out
-            .sender
-            .call_timeout(Send { intent }, Duration::from_secs(30))
-            .await
-            .map_err(|e| ActorError::Peer { component: "l1_sender", reason: e.to_string() })?;
-        match reply {
-            SendReply::Accepted | SendReply::AlreadyConfirmed { .. } => {
-                self.asked = Some((id, last));
-                Ok(())
-            }
-            SendReply::Refused { reason } => Err(ActorError::Peer { component: "l1_sender", reason }),
-        }
+        ask(&self.out.sender, intent).await?;
+        self.asked = Some((id, last));
+        Ok(())
     }
 }
 
