@@ -14,7 +14,9 @@ use ensemble_prover::backend::{BackendError, BackendProof, Cancel, ProverBackend
 use ensemble_prover::risc0::Guests;
 use ensemble_prover::{ProverClient, ProverClientConfig};
 use ensemble_risc0::{Limits, Receipt, Seals};
-use risc0_zkvm::{ExecutorEnv, ExecutorImpl, ProverOpts, VerifierContext, get_prover_server};
+use risc0_zkvm::{
+    ExecutorEnv, ExecutorImpl, ProverOpts, Segment, SegmentRef, Session, VerifierContext, get_prover_server,
+};
 
 /// Asks a sequencer for batches and proves them.
 #[derive(Debug, Parser)]
@@ -30,16 +32,60 @@ struct Args {
     /// Wrap each proof into the Groth16 seal that L1 takes. RISC Zero does this in a container, on x86-64 only.
     #[arg(long)]
     groth16: bool,
-    /// Cycles of a segment, as a power of two: more need more memory (2^18: 2.3 GB) and less time.
-    #[arg(long, default_value_t = 18, value_parser = clap::value_parser!(u32).range(15..=22))]
+    /// Cycles of a segment, as a power of two: more need more memory (2^18: 2.3 GB, 2^20: 9 GB) and less time.
+    #[arg(long, env = "PROVER_CLIENT_RISC0_SEGMENT_PO2", default_value_t = 18,
+          value_parser = clap::value_parser!(u32).range(15..=22))]
     segment_po2: u32,
 }
 
-/// Proves each batch in one process. Looks at the cancellation before it begins, and between execution and proof.
+/// Proves each batch in one process. Looks at the cancellation while it executes, and before each segment is proven.
 struct Prover {
     guests: Guests,
     groth16: bool,
     segment_po2: u32,
+}
+
+/// A segment that says when its turn comes, and that is not given out any more after a cancellation. The prover asks for
+/// each segment just before it proves it, and for no other reason.
+struct Watched {
+    inner: Box<dyn SegmentRef>,
+    batch: u64,
+    index: usize,
+    segments: usize,
+    begun: Instant,
+    cancel: Cancel,
+}
+
+/// The same session with its segments watched. `begun` is now.
+fn watched(mut session: Session, batch: u64, cancel: &Cancel) -> Session {
+    let (begun, segments) = (Instant::now(), session.segments.len());
+    let watch = |(index, inner)| -> Box<dyn SegmentRef> {
+        Box::new(Watched { inner, batch, index, segments, begun, cancel: cancel.clone() })
+    };
+    session.segments = session.segments.into_iter().enumerate().map(watch).collect();
+    session
+}
+
+impl SegmentRef for Watched {
+    fn resolve(&self) -> anyhow::Result<Segment> {
+        anyhow::ensure!(!self.cancel.is_cancelled(), "cancelled");
+        let segment = self.inner.resolve()?;
+        let elapsed = self.begun.elapsed();
+        // By the segments so far: they are equally long but for the last.
+        let left = u32::try_from(self.index)
+            .ok()
+            .and_then(|done| elapsed.checked_div(done))
+            .map(|each| each.saturating_mul(u32::try_from(self.segments - self.index).unwrap_or(u32::MAX)));
+        tracing::info!(
+            batch = self.batch,
+            segment = self.index + 1,
+            of = self.segments,
+            seconds = elapsed.as_secs(),
+            left = left.map(|left| left.as_secs()),
+            "proving"
+        );
+        Ok(segment)
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> BackendError {
@@ -80,11 +126,12 @@ impl ProverBackend for Prover {
         }
         let options = if self.groth16 { ProverOpts::groth16() } else { ProverOpts::composite() };
         let begun = Instant::now();
+        let session = watched(session, batch, cancel);
         // Never by the environment: a development receipt is none here.
         let context = VerifierContext::default().with_dev_mode(false);
         let receipt = get_prover_server(&options.with_dev_mode(false))
             .and_then(|prover| prover.prove_session(&context, &session))
-            .map_err(failed)?
+            .map_err(|error| if cancel.is_cancelled() { BackendError::Cancelled } else { failed(error) })?
             .receipt;
         let receipt = Receipt::new(receipt);
         let bytes = receipt.to_bytes().map_err(failed)?;
