@@ -21,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
         cargo xtask check --list                  print the commands instead of running them\n  \
         cargo xtask contracts                     rebuild contracts/artifacts after a change in Solidity\n  \
         cargo xtask guest --check                 rebuild the zkVM guests, compare with the committed ones\n  \
+        cargo xtask provers                       lints and tests of provers/*, after a change of what they use\n  \
         cargo xtask gas --check                   compare gas with benches/gas.json\n  \
         cargo xtask chaos --seeds 1000            the whole sequencer under random faults\n  \
         cargo xtask chaos --first-seed 17 --seeds 1\n  \
@@ -42,6 +43,8 @@ pub(crate) enum Task {
     Contracts(ContractsOptions),
     /// Build the zkVM guests from pinned sources and write guests/*/*.elf.zst (Debian on x86-64, about twenty minutes)
     Guest(GuestOptions),
+    /// Lints and tests of the provers outside the workspace (about a thousand crates, twenty minutes of processor time)
+    Provers(ProversOptions),
     /// Measure the gas of every L1 operation by real transactions on anvil
     Gas(GasOptions),
     /// Run the whole sequencer under random faults, one seed after the other; and kill its process again and again
@@ -99,6 +102,13 @@ pub(crate) struct GuestOptions {
     /// Fail when a committed guest differs from the build, write nothing
     #[arg(long)]
     pub(crate) check: bool,
+    /// Print the steps and their commands, run nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ProversOptions {
     /// Print the steps and their commands, run nothing
     #[arg(long)]
     pub(crate) list: bool,

@@ -39,6 +39,7 @@ fn run(cli: &Cli) -> Result<ExitCode, XtaskError> {
         Task::Check(options) => ("check", planner.check(options)?, options.run.list, options.run.fail_fast),
         Task::Test(options) => ("test", planner.test(options)?, options.run.list, options.run.fail_fast),
         Task::Contracts(options) => ("contracts", planner.contracts(options.check), options.list, true),
+        Task::Provers(options) => ("provers", planner.provers(), options.list, true),
         Task::Guest(options) => ("guest", planner.guest(options.check), options.list, true),
         Task::Gas(options) => ("gas", planner.gas(options), options.list, true),
         Task::Chaos(options) => ("chaos", planner.chaos(options), options.list, false),

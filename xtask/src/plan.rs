@@ -25,6 +25,10 @@ const NOT_EMBEDDED: &[&str] = &[
     "sp1-*",
 ];
 
+/// Packages outside the workspace, whose crates nothing else needs.
+const PROVERS: &[&str] = &["provers/risc0", SP1];
+const SP1: &str = "provers/sp1";
+
 /// One line of the table that closes a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -142,6 +146,9 @@ impl<'a> Planner<'a> {
                 needs: None,
             });
         }
+        if all {
+            steps.extend(PROVERS.iter().flat_map(|prover| outside(prover)));
+        }
         steps.push(Step::run(
             "documentation",
             Cmd::cargo("doc")
@@ -170,6 +177,22 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(steps)
+    }
+
+    /// Lints and tests of the packages outside the workspace, by their lock files. RISC Zero's circuits are left out: they take
+    /// an hour to compile, and change nothing here.
+    pub(crate) fn provers(&self) -> Vec<Step> {
+        let each = |prover: &&str| {
+            let clippy = at(prover, "clippy")
+                .args(["--locked", "--all-targets", "--", "-D", "warnings"])
+                .env("RISC0_SKIP_BUILD_KERNELS", "1")
+                // Leaves out what RISC Zero's build would download.
+                .env("DOCS_RS", "1");
+            Step::run(&format!("clippy, {prover}"), clippy)
+        };
+        let mut steps: Vec<Step> = PROVERS.iter().map(each).collect();
+        steps.push(Step::run(&format!("tests, {SP1}"), at(SP1, "test").arg("--locked")));
+        steps
     }
 
     pub(crate) fn test(&self, options: &TestOptions) -> Result<Vec<Step>, XtaskError> {
@@ -306,6 +329,25 @@ impl<'a> Planner<'a> {
 }
 
 const NPM_INSTALL: &str = "npm packages";
+
+/// A subcommand of cargo for a package outside the workspace.
+fn at(package: &str, subcommand: &str) -> Cmd {
+    Cmd::cargo(subcommand).arg("--manifest-path").arg(format!("{package}/Cargo.toml"))
+}
+
+/// What `check` looks at in a package outside the workspace: the rest would take it minutes.
+fn outside(package: &str) -> [Step; 2] {
+    let deny = at(package, "deny").args(["--config", "provers/deny.toml", "--locked", "check"]);
+    let action = Action::WithTool {
+        tool: Tool::CargoDeny,
+        cmd: deny.args(["bans", "licenses", "sources"]),
+        fallback: None,
+    };
+    [
+        Step::run(&format!("format, {package}"), at(package, "fmt").args(["--", "--check"])),
+        Step { name: format!("dependency policy, {package}"), action, needs: None },
+    ]
+}
 
 fn build_guest(check: bool) -> Cmd {
     Cmd::new("guests/build.sh").args(check.then_some("--check"))
@@ -444,6 +486,34 @@ mod tests {
         let last = planner(&workspace).check(&CheckOptions::default()).unwrap().pop().unwrap();
         assert_eq!(last.cmd().to_string(), "guests/build.sh --check");
         assert!(matches!(last.action, Action::RunWherePossible { .. }));
+    }
+
+    /// Each of them has its format and its dependencies checked by CI, and its lints by a chore of its own.
+    #[test]
+    fn provers_outside_the_workspace_are_not_forgotten() {
+        let workspace = sample(false);
+        let check = lines(&planner(&workspace).check(&CheckOptions::default()).unwrap());
+        let chore = lines(&planner(&workspace).provers());
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../provers");
+        let mut found = 0;
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if !entry.path().join("Cargo.toml").is_file() {
+                continue;
+            }
+            found += 1;
+            let manifest =
+                format!("--manifest-path provers/{}/Cargo.toml", entry.file_name().to_string_lossy());
+            for subcommand in ["fmt", "deny"] {
+                let start = format!("cargo {subcommand} {manifest}");
+                assert!(check.iter().any(|line| line.starts_with(&start)), "{start}: {check:?}");
+            }
+            let clippy = format!("cargo clippy {manifest}");
+            assert!(
+                chore.iter().any(|line| line.contains(&clippy) && line.ends_with("-- -D warnings")),
+                "{clippy}: {chore:?}"
+            );
+        }
+        assert_eq!(found, super::PROVERS.len());
     }
 
     #[test]

@@ -20,4 +20,7 @@ pub enum Sp1Error {
     /// The public values do not have the hash that the guest committed to, or not 64 bytes.
     #[error("the guest left {0} bytes that are no public values")]
     Values(usize),
+    /// SP1's prover or verifier failed.
+    #[error("SP1's prover: {0}")]
+    Prover(String),
 }

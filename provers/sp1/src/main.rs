@@ -1,4 +1,4 @@
-//! Runs the guest of SP1's zkVM on batches and says what it took. Makes no proofs.
+//! Runs the guest of SP1's zkVM on batches, says what it took and, with the feature `prove`, proves it.
 //!
 //! A batch is the `input.bin` that a `command` prover is given (docs/proving.md).
 
@@ -18,7 +18,7 @@ const REFUSED: u8 = 65;
 /// Longest input.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Runs the guest of SP1's zkVM on batches. Makes no proofs.
+/// Runs the guest of SP1's zkVM on batches, and proves it.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -45,6 +45,35 @@ enum Task {
         #[arg(long)]
         stdin: PathBuf,
     },
+    /// Print the verifying key's hash for the L2 of a genesis file: it is `deployer.sp1_program_key`.
+    #[cfg(feature = "prove")]
+    Key {
+        /// Genesis file of the L2.
+        genesis: PathBuf,
+    },
+    /// Prove a batch with this machine's processors, as a `command` prover does, and check the proof.
+    #[cfg(feature = "prove")]
+    Prove {
+        /// What to make. L1 takes `groth16`; of the others, SP1's own file is written.
+        #[arg(long, value_enum, default_value_t = Kind::Groth16)]
+        mode: Kind,
+        /// File with the input of a batch, as a `command` prover is given it.
+        input: PathBuf,
+        /// Where the result goes.
+        output: PathBuf,
+    },
+}
+
+/// Modes of SP1's prover.
+#[cfg(feature = "prove")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// A STARK for each shard of the execution.
+    Core,
+    /// One STARK of them all.
+    Compressed,
+    /// What L1 takes; SP1 makes it in a container.
+    Groth16,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +86,9 @@ enum Failure {
     Decode(#[from] bincode::Error),
     #[error("the chain configuration is not UTF-8")]
     ChainConfig,
+    #[cfg(feature = "prove")]
+    #[error("{0}: {1}")]
+    Genesis(PathBuf, String),
     #[error("{0}")]
     Program(#[from] ProgramError),
     #[error("{0}")]
@@ -69,6 +101,8 @@ impl Failure {
             Self::Decode(_) | Self::ChainConfig | Self::Program(_) | Self::Guest(Sp1Error::Refused(_)) => {
                 true
             }
+            #[cfg(feature = "prove")]
+            Self::Genesis(..) => false,
             Self::File(..) | Self::Length(_) | Self::Guest(_) => false,
         }
     }
@@ -109,10 +143,61 @@ fn export(path: &Path, elf: &Path, stdin: &Path) -> Result<(), Failure> {
     write(stdin, &GuestInput::new(&input)?.to_bytes()?)
 }
 
+#[cfg(feature = "prove")]
+fn key(path: &Path) -> Result<(), Failure> {
+    let bad = |e: &dyn std::fmt::Display| Failure::Genesis(path.to_owned(), e.to_string());
+    let bytes = std::fs::read(path).map_err(|e| bad(&e))?;
+    let genesis: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| bad(&e))?;
+    let config = genesis.get("config").ok_or_else(|| bad(&"a genesis has `config`"))?;
+    let guest = Guest::new(ProgramKey::exec(&ProgramKey::canonical_chain_config(config)))?;
+    println!("{}", runtime(path)?.block_on(guest.program_key())?.0);
+    Ok(())
+}
+
+#[cfg(feature = "prove")]
+fn prove(mode: Kind, path: &Path, output: &Path) -> Result<(), Failure> {
+    use ensemble_prover_sp1::Mode;
+
+    let (input, guest) = read(path)?;
+    let mode = match mode {
+        Kind::Core => Mode::Core,
+        Kind::Compressed => Mode::Compressed,
+        Kind::Groth16 => Mode::Groth16,
+    };
+    let proof = runtime(path)?.block_on(guest.prove(&input, mode))?;
+    let Some(bytes) = proof.for_l1() else {
+        return proof
+            .proof
+            .save(output)
+            .map_err(|e| Failure::File(output.to_owned(), std::io::Error::other(e)));
+    };
+    let made = json!({
+        "programKey": proof.program_key.0,
+        "publicValues": hex::encode_prefixed([proof.values.from.0, proof.values.to.0].concat()),
+        "proof": hex::encode_prefixed(bytes),
+    });
+    std::fs::write(output, made.to_string()).map_err(|e| Failure::File(output.to_owned(), e))
+}
+
+#[cfg(feature = "prove")]
+fn runtime(path: &Path) -> Result<tokio::runtime::Runtime, Failure> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
+        .init();
+    tokio::runtime::Runtime::new().map_err(|e| Failure::File(path.to_owned(), e))
+}
+
 fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Execute { inputs } => inputs.iter().try_for_each(|path| execute(path)),
         Task::Export { input, elf, stdin } => export(&input, &elf, &stdin),
+        #[cfg(feature = "prove")]
+        Task::Key { genesis } => key(&genesis),
+        #[cfg(feature = "prove")]
+        Task::Prove { mode, input, output } => prove(mode, &input, &output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
