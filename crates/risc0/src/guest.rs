@@ -4,8 +4,9 @@ use std::io::Read;
 
 use alloy_primitives::B256;
 use ensemble_batch::ProgramKey;
-use risc0_binfmt::ProgramBinary;
+use risc0_binfmt::{Digestible as _, ProgramBinary, SystemState};
 use risc0_zkos_v1compat::V1COMPAT_ELF;
+use risc0_zkvm::sha::Impl;
 use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest, Sha256};
 
@@ -46,7 +47,9 @@ impl Guest {
         let elf = ProgramBinary::new(&elf, V1COMPAT_ELF).encode();
         let binary = ProgramBinary::decode(&elf).map_err(|e| bad(&e))?;
         let mut image = binary.to_image().map_err(|e| bad(&e))?;
-        let image_id = B256::from(<[u8; 32]>::from(image.image_id()));
+        // Not the root of the image: that is only what it has a hash of, beside the program counter.
+        let state = SystemState { pc: 0, merkle_root: image.image_id() };
+        let image_id = B256::from(<[u8; 32]>::from(state.digest::<Impl>()));
         Ok(Self {
             elf,
             #[cfg(feature = "execute")]
@@ -56,7 +59,7 @@ impl Guest {
         })
     }
 
-    /// The image id: the program key on L1.
+    /// The image id: the program key on L1. It is what RISC Zero's `compute_image_id` gives.
     #[must_use]
     pub fn image_id(&self) -> ProgramKey {
         ProgramKey(self.image_id)

@@ -117,7 +117,8 @@ fn the_image_id_is_the_committed_one() {
 #[test]
 fn each_chain_has_an_image_id_of_its_own() {
     let guest = |byte| Guest::new(ProgramKey(B256::repeat_byte(byte))).unwrap();
-    assert_eq!(guest(1).image_id(), guest(1).image_id());
+    let id = risc0_binfmt::compute_image_id(guest(1).binary()).unwrap();
+    assert_eq!(guest(1).image_id().0.0, <[u8; 32]>::from(id), "RISC Zero's own");
     assert_ne!(guest(1).image_id(), guest(2).image_id());
     assert_eq!(guest(2).program(), ProgramKey(B256::repeat_byte(2)));
 }

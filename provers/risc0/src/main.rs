@@ -14,8 +14,10 @@ use ensemble_prover::backend::{BackendError, BackendProof, Cancel, ProverBackend
 use ensemble_prover::risc0::Guests;
 use ensemble_prover::{ProverClient, ProverClientConfig};
 use ensemble_risc0::{Limits, Receipt, Seals};
+use risc0_zkvm::sha::Digestible as _;
 use risc0_zkvm::{
-    ExecutorEnv, ExecutorImpl, ProverOpts, Segment, SegmentRef, Session, VerifierContext, get_prover_server,
+    Digest, ExecutorEnv, ExecutorImpl, ProverOpts, ReceiptClaim, Segment, SegmentRef, Session,
+    VerifierContext, get_prover_server,
 };
 
 /// Asks a sequencer for batches and proves them.
@@ -123,6 +125,15 @@ impl ProverBackend for Prover {
             ExecutorImpl::from_elf(env, guest.binary()).and_then(|mut e| e.run()).map_err(failed)?;
         if cancel.is_cancelled() {
             return Err(BackendError::Cancelled);
+        }
+        // What the receipt will claim is known already: hours later it would be too late to look.
+        let values = [run.values.from.0, run.values.to.0].concat();
+        let wanted = ReceiptClaim::ok(Digest::from(guest.image_id().0.0), values).digest();
+        let claim = session.claim().map_err(failed)?.digest();
+        if claim != wanted {
+            return Err(failed(format!(
+                "the receipt would claim {claim}, the sequencer takes {wanted} only"
+            )));
         }
         let options = if self.groth16 { ProverOpts::groth16() } else { ProverOpts::composite() };
         let begun = Instant::now();
