@@ -380,12 +380,6 @@ async fn unproven() -> World {
     world
 }
 
-/// Drops every L1 block from `first` on.
-async fn drop_from(world: &World, first: u64) {
-    let head = client(&world.l1_url()).block(BlockTag::Latest).await.unwrap().unwrap().number;
-    world.dev_l1().reorg(head + 1 - first).await.unwrap();
-}
-
 /// SEQ-INV-4: a batch that another version has encoded is not written with bytes that are not L1's. While it is not
 /// verified, the repair says so; a verified one is kept without bytes, and the chain goes on. When L1 drops such a batch
 /// it cannot be sent again: the start says so.
@@ -427,7 +421,7 @@ fn what_another_version_has_encoded_is_not_made_up() {
         world.books().await;
 
         let commit = client(&world.l1_url()).receipt(restored.commit_tx.unwrap()).await.unwrap().unwrap();
-        drop_from(&world, commit.block_number).await;
+        world.drop_l1_from(commit.block_number).await;
         assert_eq!(problems(&world).await, [Problem::BytesMissing { batch: 1, l1: 0 }]);
         // As it is told: L1 has nothing, so all is sealed anew from the client's blocks.
         lose(&file);
@@ -462,7 +456,7 @@ fn a_header_that_is_not_of_this_chain_is_refused() {
             let topic = ensemble_contracts::events::BatchCommitted::topic();
             let logs = world.logs(world.deployment().proposer, topic).await;
             assert!(logs[0].topics.contains(&wrong.hash()), "{logs:?}");
-            drop_from(&world, logs[0].block_number).await;
+            world.drop_l1_from(logs[0].block_number).await;
         }
         commit(&world, &header, &payload).await;
         assert_eq!(repair(&world).await.0.batches, [1]);

@@ -7,16 +7,9 @@ use alloy_primitives::U256;
 use common::{IN_VAIN, World, address, all_healthy, client, ether, run, until};
 use ensemble::config::Confirmations;
 use ensemble_contracts::events;
-use ensemble_l1::BlockTag;
 
 /// Longest reorg of these tests.
 const DEEPEST: u64 = 12;
-
-/// Drops every L1 block from `first` on.
-async fn drop_from(world: &World, first: u64) {
-    let head = client(&world.l1_url()).block(BlockTag::Latest).await.unwrap().unwrap().number;
-    world.dev_l1().reorg(head + 1 - first).await.unwrap();
-}
 
 async fn world(confirmations: u64) -> World {
     let mut world = World::bare(
@@ -41,7 +34,7 @@ fn a_dropped_deposit_is_never_included() {
         let sequencer = world.sequencer().await;
         let (dropped, kept) = (address("dropped"), address("kept"));
         let first = world.deposit(dropped, ether(1_000)).await;
-        drop_from(&world, first.l1_block).await;
+        world.drop_l1_from(first.l1_block).await;
         let second = world.deposit(kept, ether(2_000)).await;
         assert_eq!((first.id, second.id), (1, 1), "L1 has forgotten the first");
         assert_eq!(world.arrived(kept).await, ether(2_000));
@@ -76,7 +69,7 @@ fn a_dropped_commit_is_sent_again() {
             .into_iter()
             .nth(usize::try_from(number).unwrap() - 1)
             .expect("its event is on L1");
-        drop_from(&world, log.block_number).await;
+        world.drop_l1_from(log.block_number).await;
         assert!(world.committed().await < number, "L1 has forgotten it");
         world.verified_up_to(number + 1).await;
         let again = commits().await.into_iter().nth(usize::try_from(number).unwrap() - 1).unwrap();

@@ -14,7 +14,7 @@ use ensemble::{
 };
 use ensemble_contracts::{calls, events};
 use ensemble_engine_api::BlockId;
-use ensemble_l1::{BlockTag, L1Log};
+use ensemble_l1::L1Log;
 use ensemble_messages::SenderRole;
 use ensemble_store::BatchStatus;
 
@@ -34,12 +34,6 @@ async fn world(da: DataAvailability) -> World {
     .await;
     world.deploy().await;
     world
-}
-
-/// Drops every L1 block from `first` on.
-async fn drop_from(world: &World, first: u64) {
-    let head = client(&world.l1_url()).block(BlockTag::Latest).await.unwrap().unwrap().number;
-    world.dev_l1().reorg(head + 1 - first).await.unwrap();
 }
 
 async fn notes(world: &World) -> Vec<Note> {
@@ -90,7 +84,7 @@ async fn verified_again(with_commit: bool, (da, later): (DataAvailability, DataA
     assert_eq!(first_sent.blob_versioned_hashes.is_empty(), da == DataAvailability::CallData);
     let verification = event(&world, events::BatchesVerified::topic(), number).await;
     let first = if with_commit { commit.block_number } else { verification.block_number };
-    drop_from(&world, first).await;
+    world.drop_l1_from(first).await;
     let verified = world.verified().await;
     assert!(verified < number, "L1 has forgotten it");
     assert_eq!(world.committed().await < number, with_commit);
@@ -187,7 +181,7 @@ fn a_dropped_deposit_is_waited_for() {
         let l1_block = mined(&user, &deposit).await;
         assert_eq!(world.arrived(address("depositor")).await, ether(3_000));
         world.stop(&sequencer).await;
-        drop_from(&world, l1_block).await;
+        world.drop_l1_from(l1_block).await;
 
         let wanted = Note::WaitsForDeposits { client: 1, l1: 0 };
         let found = notes(&world).await;
@@ -231,7 +225,7 @@ fn a_replaced_deposit_is_refused() {
         let l1_block = mined(&user, &deposit).await;
         world.arrived(address("depositor")).await;
         world.stop(&sequencer).await;
-        drop_from(&world, l1_block).await;
+        world.drop_l1_from(l1_block).await;
         let between = world.sequencer().await;
         waiting(&between).await;
         world.stop(&between).await;
@@ -266,7 +260,7 @@ fn a_repaired_batch_is_proven_again() {
         let repair = async || world.builder().repair(|_| {}).await.unwrap();
         assert!(!repair().await.provable.contains(&1), "it is verified");
         let verification = event(&world, events::BatchesVerified::topic(), 1).await;
-        drop_from(&world, verification.block_number).await;
+        world.drop_l1_from(verification.block_number).await;
         let (_, verdict) = world.builder().inspect().await.unwrap();
         assert_eq!(verdict, Verdict::Refused(vec![Problem::ProofsMissing { batch: 1, l1: 0 }]));
         assert!(verdict.to_string().contains("move the store away (keep it) and run `ensemble repair`"));

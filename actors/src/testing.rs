@@ -26,8 +26,8 @@ use ensemble_l1::{
 use ensemble_messages::{Send as SendTx, SendReply, TxIntent};
 use ensemble_store::{BatchRecord, BatchStatus, BlockExtras, Cursor, SignedTransaction, Store};
 use ensemble_supervision::{
-    Backoff, ChildSpec, Component, ComponentStatus, EventKind, Handle, LifecycleEvent, Outlet, Seat,
-    Supervisor, SystemHandle,
+    Backoff, ChildSpec, Component, ComponentState, ComponentStatus, EventKind, Handle, LifecycleEvent,
+    Outlet, Seat, Supervisor, SystemHandle,
 };
 use tokio::sync::mpsc;
 
@@ -267,6 +267,21 @@ impl<A: Component> Running<A> {
             _ => None,
         })
         .await
+    }
+
+    /// Waits until it is degraded for this reason, whatever it was degraded for before: a reorg in the middle of its
+    /// questions is a reason, too.
+    pub(crate) async fn degraded_by(&self, wanted: &str) -> String {
+        let found = async {
+            loop {
+                match self.status().state {
+                    ComponentState::Degraded(reason) if reason.contains(wanted) => return reason,
+                    _ => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let found = tokio::time::timeout(LIMIT, found).await;
+        found.unwrap_or_else(|_| panic!("not degraded by `{wanted}` in time; now: {:?}", self.status()))
     }
 
     pub(crate) async fn recovered(&mut self) {

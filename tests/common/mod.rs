@@ -425,6 +425,11 @@ impl World {
         handle.borrow().clone().expect("L1 runs")
     }
 
+    /// Drops every block of the development L1 from `first` on.
+    pub(crate) async fn drop_l1_from(&self, first: u64) {
+        self.dev_l1().reorg_from(first).await.unwrap();
+    }
+
     pub(crate) fn anvil(&self) -> &Anvil {
         let L1::Anvil(anvil) = &self.l1 else { panic!("L1 is no anvil") };
         anvil

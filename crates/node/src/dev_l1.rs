@@ -222,7 +222,15 @@ impl DevL1Handle {
     /// # Errors
     /// [`NodeError::Config`] when that would drop a finalized block; else as [`Self::mine_now`].
     pub async fn reorg(&self, depth: u64) -> Result<Vec<MinedBlock>, NodeError> {
-        self.command(|reply| Command::Reorg { depth, reply }).await
+        self.command(|reply| Command::Reorg { from: ReorgFrom::Depth(depth), reply }).await
+    }
+
+    /// Drops every block from number `first` on, as [`Self::reorg`] does, whatever is produced meanwhile.
+    ///
+    /// # Errors
+    /// [`NodeError::Config`] when there is no such block or it is finalized; else as [`Self::mine_now`].
+    pub async fn reorg_from(&self, first: u64) -> Result<Vec<MinedBlock>, NodeError> {
+        self.command(|reply| Command::Reorg { from: ReorgFrom::Block(first), reply }).await
     }
 
     async fn command<T>(
@@ -248,7 +256,16 @@ impl DevL1Handle {
 enum Command {
     Mine { reply: oneshot::Sender<Result<MinedBlock, NodeError>> },
     MinePending { reply: oneshot::Sender<Result<Option<MinedBlock>, NodeError>> },
-    Reorg { depth: u64, reply: oneshot::Sender<Result<Vec<MinedBlock>, NodeError>> },
+    Reorg { from: ReorgFrom, reply: oneshot::Sender<Result<Vec<MinedBlock>, NodeError>> },
+}
+
+/// Where a reorg begins.
+#[derive(Clone, Copy, Debug)]
+enum ReorgFrom {
+    /// This many blocks below the head.
+    Depth(u64),
+    /// At the block with this number.
+    Block(u64),
 }
 
 #[derive(Debug)]
@@ -306,7 +323,7 @@ impl Producer {
                 command = inbox.recv() => match command {
                     Some(Command::Mine { reply }) => answer(reply, self.produce().await),
                     Some(Command::MinePending { reply }) => answer(reply, self.produce_pending().await),
-                    Some(Command::Reorg { depth, reply }) => answer(reply, self.reorg(depth).await),
+                    Some(Command::Reorg { from, reply }) => answer(reply, self.reorg(from).await),
                     None => break,
                 },
                 _ = ticks.tick(), if automatic => match self.produce().await {
@@ -327,7 +344,16 @@ impl Producer {
         }
     }
 
-    async fn reorg(&mut self, depth: u64) -> Result<Vec<MinedBlock>, NodeError> {
+    async fn reorg(&mut self, from: ReorgFrom) -> Result<Vec<MinedBlock>, NodeError> {
+        let head = self.heads.head().number;
+        let depth = match from {
+            ReorgFrom::Depth(depth) => depth,
+            ReorgFrom::Block(first) if first > head => {
+                let reason = format!("there is no block {first} to drop: the last one is {head}");
+                return Err(NodeError::Config { reason });
+            }
+            ReorgFrom::Block(first) => head - first + 1,
+        };
         if depth > MAX_REORG || !self.heads.rewind(depth) {
             let reason = format!("a reorg of {depth} blocks would drop a finalized block");
             return Err(NodeError::Config { reason });

@@ -231,7 +231,9 @@ async fn a_reorg_replaces_blocks_down_to_the_finalized_one() {
     let dropped = send(&url, &raw).await;
     let seventh = l1.mine_now().await.unwrap();
     assert!(matches!(l1.reorg(5).await, Err(NodeError::Config { .. })));
-    let new = l1.reorg(3).await.unwrap();
+    assert!(matches!(l1.reorg_from(2).await, Err(NodeError::Config { .. })));
+    assert!(matches!(l1.reorg_from(8).await, Err(NodeError::Config { .. })));
+    let new = l1.reorg_from(5).await.unwrap();
     assert_eq!(new.iter().map(|b| b.number).collect::<Vec<_>>(), [5, 6, 7, 8]);
     let block = async |tag: &str| rpc(&url, "eth_getBlockByNumber", json!([tag, false])).await;
     assert_eq!(block("0x4").await["hash"], json!(old[3].hash));
@@ -242,11 +244,13 @@ async fn a_reorg_replaces_blocks_down_to_the_finalized_one() {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [{ "blockHash": seventh.hash }] });
     let (_, answer) = post(&url, "", &request).await;
     assert!(answer.get("error").is_some(), "a dropped block has no logs to give: {answer}");
+    let new = l1.reorg(2).await.unwrap();
+    assert_eq!(new.iter().map(|b| b.number).collect::<Vec<_>>(), [7, 8, 9]);
     l1.shutdown().await.unwrap();
 
     let l1 = DevL1::start(config()).await.unwrap();
     let latest = l1.call("eth_getBlockByNumber", vec![json!("latest"), json!(false)]).await.unwrap();
-    assert_eq!(latest["hash"], json!(new[3].hash), "the journal replays reorgs too");
+    assert_eq!(latest["hash"], json!(new[2].hash), "the journal replays reorgs too");
     l1.shutdown().await.unwrap();
 }
 
