@@ -160,7 +160,13 @@ impl ProverSession {
                     actor.known = Some((prover, route));
                     let heartbeat_ms = u64::try_from(actor.config.heartbeat.as_millis()).unwrap_or(u64::MAX);
                     let session = actor.id.0;
-                    actor.say(ServerMessage::Welcome { version: PROTOCOL_VERSION, session, heartbeat_ms });
+                    let max_frame_bytes = u32::try_from(actor.config.limits.client_max).unwrap_or(u32::MAX);
+                    actor.say(ServerMessage::Welcome {
+                        version: PROTOCOL_VERSION,
+                        session,
+                        heartbeat_ms,
+                        max_frame_bytes,
+                    });
                     let idle = actor.config.idle_timeout;
                     actor.listen_for(idle, ctx);
                 }

@@ -11,7 +11,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes};
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
-use ensemble_messages::{LeaseId, LeaseState, ProofReady, ProofTask, ProverType, SubmitReply};
+use ensemble_messages::{BatchProof, LeaseId, LeaseState, ProofReady, ProofTask, ProverType, SubmitReply};
 use ensemble_prover::{
     BackendError, BackendProof, Cancel, ClientCodec, ClientEvent, ClientMessage, ClientReport, FrameLimits,
     PROTOCOL_VERSION, ProverBackend, ProverClient, ProverClientConfig, ProverError, RefusalCode,
@@ -34,7 +34,7 @@ use tokio_util::codec::Framed;
 
 use super::{PROOF_MANAGER, ProverServer, ProverServerConfig, server::CountSessions};
 use crate::{
-    AttestationCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
+    AttestationCheck, ProofCheck, ProofManager, ProofManagerConfig, ProofManagerOutlets,
     testing::{Bed, L1_CHAIN, LIMIT, next, tap, until},
 };
 
@@ -56,6 +56,10 @@ struct Serving {
     life: mpsc::Receiver<LifecycleEvent>,
     /// Header hash of each batch, for the backend.
     headers: Arc<Mutex<BTreeMap<u64, B256>>>,
+    /// Bytes that the backend puts behind each proof.
+    padding: usize,
+    /// What the server is made with when it is started anew.
+    config: Arc<Mutex<Arc<ProverServerConfig>>>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -132,15 +136,18 @@ async fn serve_with(
         builder = builder.child(manager.backoff(Backoff::NONE).intensity(u32::MAX, LIMIT));
     }
     let address = config.listen;
-    let (config, router) = (Arc::new(config), builder.root().outlet());
-    let server =
-        ChildSpec::new(SERVER, move |seat| ProverServer::new(seat, Arc::clone(&config), router.clone()))
-            .backoff(Backoff::NONE)
-            .intensity(u32::MAX, LIMIT);
+    let (config, router) = (Arc::new(Mutex::new(Arc::new(config))), builder.root().outlet());
+    let next = Arc::clone(&config);
+    let server = ChildSpec::new(SERVER, move |seat| {
+        ProverServer::new(seat, Arc::clone(&next.lock().unwrap()), router.clone())
+    })
+    .backoff(Backoff::NONE)
+    .intensity(u32::MAX, LIMIT);
     let handle = server.handle();
     let system = builder.child(server).start().unwrap();
     system.ready().await;
-    Serving { bed, system, server: handle, address, ready, life, headers: Arc::default(), _alone: alone }
+    let (server, headers) = (handle, Arc::default());
+    Serving { bed, system, server, address, ready, life, headers, padding: 0, config, _alone: alone }
 }
 
 impl Serving {
@@ -190,6 +197,7 @@ impl Serving {
         let backend = Signer {
             headers: Arc::clone(&self.headers),
             program: self.bed.services.chain.exec_program_key(),
+            padding: self.padding,
         };
         let (tx, events) = mpsc::channel(10_000);
         let client = ProverClient::new(config, Box::new(backend))
@@ -230,6 +238,7 @@ fn client_config(address: SocketAddr, name: &str) -> ProverClientConfig {
 struct Signer {
     headers: Arc<Mutex<BTreeMap<u64, B256>>>,
     program: ProgramKey,
+    padding: usize,
 }
 
 impl ProverBackend for Signer {
@@ -241,8 +250,29 @@ impl ProverBackend for Signer {
         let to = self.headers.lock().unwrap().get(&(input.parent.number + 1)).copied();
         let to = to.ok_or_else(|| BackendError::Failed("unknown batch".into()))?;
         let public_values = PublicValues { from: input.parent.hash(), to };
-        let proof = attestation::sign(&key(), &domain(), self.program, &public_values);
-        Ok(BackendProof { public_values, program_key: self.program, proof: Bytes::from(proof.to_vec()) })
+        let mut proof = attestation::sign(&key(), &domain(), self.program, &public_values).to_vec();
+        proof.resize(proof.len() + self.padding, 7);
+        Ok(BackendProof { public_values, program_key: self.program, proof: proof.into() })
+    }
+}
+
+/// Takes attestations with something behind them: proofs as large as a STARK, without its hours.
+#[derive(Debug)]
+struct PaddedCheck(AttestationCheck);
+
+impl ProofCheck for PaddedCheck {
+    fn prover_type(&self) -> ProverType {
+        self.0.prover_type()
+    }
+
+    fn program_key(&self) -> ProgramKey {
+        self.0.program_key()
+    }
+
+    fn check(&self, proof: &BatchProof) -> Result<Bytes, String> {
+        let signature = proof.proof.get(..65).ok_or("no attestation")?;
+        self.0.check(&BatchProof { proof: Bytes::copy_from_slice(signature), ..proof.clone() })?;
+        Ok(proof.proof.clone())
     }
 }
 
@@ -364,6 +394,46 @@ async fn restarts_in_the_middle_lose_nothing() {
     assert!(serving.status(PROOF_MANAGER).failures >= 8);
     assert!(serving.status(SERVER).failures >= 4);
     assert!(serving.system.shutdown().await.is_clean());
+}
+
+/// SEQ-INV-6: a proof of 4 MiB and a server that takes 1 MiB: the client learns that before it sends it, the sequencer
+/// learns that there is one, and once started anew with a larger limit it gets that same proof.
+#[actix::test]
+async fn a_large_proof_waits_for_a_server_that_takes_it() {
+    const MIB: usize = 1 << 20;
+    let limit = |bytes| ProverServerConfig {
+        limits: FrameLimits { client_max: bytes, ..FrameLimits::default() },
+        ..config()
+    };
+    let mut small = limit(MIB);
+    let mut serving = serve_with(small.clone(), true, |c| {
+        let attestation = AttestationCheck {
+            domain: domain(),
+            attesters: BTreeSet::from([key().address()]),
+            program_key: c.checks[0].program_key(),
+        };
+        c.checks = vec![Arc::new(PaddedCheck(attestation))];
+    })
+    .await;
+    serving.padding = 4 * MIB;
+    serving.batch().await;
+    let mut client = serving.client("stark");
+    client
+        .wait_for(|e| matches!(e, ClientEvent::TooLarge { batch_number: 1, bytes, max_bytes: 1_048_576 } if *bytes > 4 << 20))
+        .await;
+    let told = || async { serving.bed.store().leases().await.unwrap().is_empty() };
+    until("the sequencer is told", told).await;
+    assert!(serving.bed.store().proofs_of(1).await.unwrap().is_empty());
+
+    small.limits.client_max = 8 * MIB;
+    *serving.config.lock().unwrap() = Arc::new(small);
+    serving.system.restart(SERVER).await.unwrap();
+    serving.proven([1]).await;
+    assert_eq!(serving.bed.store().proofs_of(1).await.unwrap()[0].proof.proof.len(), 65 + 4 * MIB);
+    let report = client.stop().await;
+    let counted = (report.received, report.proved, report.failed, report.accepted);
+    assert_eq!(counted, (1, 1, 0, 1), "SEQ-INV-6: made once, handed in once: {report:?}");
+    serving.system.shutdown().await;
 }
 
 /// A restarted server does not keep the sessions of the one before beside its own: their provers connect anew.
@@ -510,7 +580,7 @@ async fn unwanted_provers_are_turned_away() {
     // The client gives up for good, with what to do.
     let mut config = client_config(serving.address, "x");
     config.token = None;
-    let backend = Signer { headers: Arc::default(), program: ProgramKey(B256::ZERO) };
+    let backend = Signer { headers: Arc::default(), program: ProgramKey(B256::ZERO), padding: 0 };
     let client = ProverClient::new(config, Box::new(backend)).unwrap();
     let error = tokio::time::timeout(LIMIT, client.run(std::future::pending())).await.unwrap().unwrap_err();
     assert!(matches!(error, ProverError::Unauthorized { .. }), "{error}");

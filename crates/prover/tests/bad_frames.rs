@@ -126,7 +126,12 @@ fn server_stream(rng: &mut StdRng) -> (Vec<u8>, Vec<usize>) {
     stream(
         &mut ServerCodec::new(limits()),
         [
-            ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 9, heartbeat_ms: 5000 },
+            ServerMessage::Welcome {
+                version: PROTOCOL_VERSION,
+                session: 9,
+                heartbeat_ms: 5000,
+                max_frame_bytes: 1 << 20,
+            },
             ServerMessage::Idle { retry_after_ms: 4 },
             ServerMessage::Work(JobOffer {
                 lease: LeaseId(1),

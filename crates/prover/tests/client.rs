@@ -192,7 +192,14 @@ impl Server {
             token: None,
         };
         assert_eq!(session.next().await, Some(hello));
-        session.send(ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 5, heartbeat_ms }).await;
+        session
+            .send(ServerMessage::Welcome {
+                version: PROTOCOL_VERSION,
+                session: 5,
+                heartbeat_ms,
+                max_frame_bytes: 1 << 20,
+            })
+            .await;
         session
     }
 
@@ -536,17 +543,17 @@ async fn a_server_of_another_version_is_final() {
     let mut stream = server.raw().await;
     let mut header = [0u8; 10];
     stream.read_exact(&mut header).await.unwrap();
-    assert_eq!(header[4..], *b"ENSB\x00\x03");
-    // Refused as version 4 writes it, with something behind the reason that version 3 does not know
-    let reason = b"this is version 4";
+    assert_eq!(header[4..], *b"ENSB\x00\x04");
+    // Refused as version 5 writes it, with something behind the reason that version 4 does not know
+    let reason = b"this is version 5";
     let mut frame = vec![0, 0, 0, 10 + reason.len() as u8 + 3];
-    frame.extend_from_slice(b"ENSB\x00\x04\x01\x01\x00");
+    frame.extend_from_slice(b"ENSB\x00\x05\x01\x01\x00");
     frame.push(reason.len() as u8);
     frame.extend_from_slice(reason);
     frame.extend_from_slice(&[1, 2, 3]);
     stream.write_all(&frame).await.unwrap();
     let error = client.failed().await;
-    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 4".to_owned() });
+    assert_eq!(error, ProverError::WrongVersion { reason: "this is version 5".to_owned() });
 }
 
 #[tokio::test]
@@ -641,7 +648,7 @@ async fn failing_backends_do_not_end_the_client() {
         Box::new(|input| match input.parent.number {
             0 => Err(BackendError::Refused("bad witness".to_owned())),
             1 => panic!("out of order"),
-            2 => Ok(BackendProof { proof: vec![0; 2 << 20].into(), ..backend_proof(input) }),
+            2 => Err(BackendError::Failed("no memory".to_owned())),
             _ => Ok(backend_proof(input)),
         }),
     );
@@ -652,7 +659,7 @@ async fn failing_backends_do_not_end_the_client() {
     let told = [
         (101, FailureKind::Refused, "bad witness"),
         (102, FailureKind::Failed, "out of order"),
-        (103, FailureKind::Failed, "limit"),
+        (103, FailureKind::Failed, "no memory"),
         (104, FailureKind::Failed, "unusable"),
         (104, FailureKind::Failed, "offered as batch 9"),
     ];
@@ -682,7 +689,7 @@ async fn failing_backends_do_not_end_the_client() {
         })
         .collect();
     let expected =
-        [(1, "bad witness"), (2, "out of order"), (3, "limit"), (4, "unusable"), (9, "offered as batch 9")];
+        [(1, "bad witness"), (2, "out of order"), (3, "no memory"), (4, "unusable"), (9, "offered as batch 9")];
     assert_eq!(reasons.len(), expected.len(), "{reasons:?}");
     for ((batch, reason), (wanted, part)) in reasons.into_iter().zip(expected) {
         assert!(batch == wanted && reason.contains(part), "{batch} {reason}");

@@ -3,11 +3,13 @@
 //! It speaks the protocol of docs/proving.md like any other prover client. The receipt is checked here before it is handed
 //! in, and again by the sequencer.
 
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ensemble_batch::BatchInput;
+use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
 use ensemble_messages::ProverType;
 use ensemble_program::GuestInput;
 use ensemble_prover::backend::{BackendError, BackendProof, Cancel, ProverBackend};
@@ -38,6 +40,10 @@ struct Args {
     #[arg(long, env = "PROVER_CLIENT_RISC0_SEGMENT_PO2", default_value_t = 18,
           value_parser = clap::value_parser!(u32).range(15..=22))]
     segment_po2: u32,
+    /// Keep every receipt in this directory, and take it from there when its batch comes again: a prover that is stopped
+    /// before the sequencer has its proof does not make it anew. Nothing is deleted there.
+    #[arg(long, env = "PROVER_CLIENT_RISC0_RECEIPTS", value_name = "DIR")]
+    receipts: Option<PathBuf>,
 }
 
 /// Proves each batch in one process. Looks at the cancellation while it executes, and before each segment is proven.
@@ -45,6 +51,7 @@ struct Prover {
     guests: Guests,
     groth16: bool,
     segment_po2: u32,
+    receipts: Option<PathBuf>,
 }
 
 /// A segment that says when its turn comes, and that is not given out any more after a cancellation. The prover asks for
@@ -94,6 +101,54 @@ fn failed(error: impl std::fmt::Display) -> BackendError {
     BackendError::Failed(format!("{error:#}"))
 }
 
+/// A file is there whole or not at all.
+fn save(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    let mut file = std::fs::File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)
+}
+
+impl Prover {
+    /// Checks a receipt as the sequencer will.
+    fn check(&self, receipt: &Receipt, key: ProgramKey, values: &PublicValues) -> Result<(), BackendError> {
+        if self.groth16 {
+            receipt.check(key, values, Seals::Groth16).map(|_| ()).map_err(failed)
+        } else {
+            receipt.check_stark(key, values).map_err(failed)
+        }
+    }
+
+    /// Where the receipt of these values is kept.
+    fn path(&self, batch: u64, values: &PublicValues) -> Option<PathBuf> {
+        let kind = if self.groth16 { "groth16" } else { "stark" };
+        let name = format!("batch-{batch}-{}.{kind}", values.to);
+        self.receipts.as_ref().map(|directory| directory.join(name))
+    }
+
+    /// The receipt that was kept, if it is one of this program and these values.
+    fn kept(&self, path: &Path, key: ProgramKey, values: &PublicValues) -> Option<Vec<u8>> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the receipt cannot be read; proving anew");
+                return None;
+            }
+        };
+        let checked =
+            Receipt::from_bytes(&bytes).map_err(failed).and_then(|receipt| self.check(&receipt, key, values));
+        match checked {
+            Ok(()) => Some(bytes),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "this is not the batch's receipt; proving anew");
+                None
+            }
+        }
+    }
+}
+
 impl ProverBackend for Prover {
     fn prover_type(&self) -> ProverType {
         ProverType::Risc0
@@ -116,6 +171,17 @@ impl ProverBackend for Prover {
             "executed"
         );
 
+        let path = self.path(batch, &run.values);
+        if let Some(path) = &path
+            && let Some(bytes) = self.kept(path, guest.image_id(), &run.values)
+        {
+            tracing::info!(batch, path = %path.display(), "the receipt is there already");
+            return Ok(BackendProof {
+                public_values: run.values,
+                program_key: guest.image_id(),
+                proof: bytes.into(),
+            });
+        }
         let env = ExecutorEnv::builder()
             .write_slice(&packed)
             .segment_limit_po2(self.segment_po2)
@@ -147,10 +213,11 @@ impl ProverBackend for Prover {
         let receipt = Receipt::new(receipt);
         let bytes = receipt.to_bytes().map_err(failed)?;
         tracing::info!(batch, seconds = begun.elapsed().as_secs(), bytes = bytes.len(), "proven");
-        if !self.groth16 {
-            receipt.check_stark(guest.image_id(), &run.values).map_err(failed)?;
-        } else {
-            receipt.check(guest.image_id(), &run.values, Seals::Groth16).map_err(failed)?;
+        self.check(&receipt, guest.image_id(), &run.values)?;
+        if let Some(path) = &path
+            && let Err(error) = save(path, &bytes)
+        {
+            tracing::warn!(path = %path.display(), %error, "the receipt was not kept; it is handed in all the same");
         }
         Ok(BackendProof { public_values: run.values, program_key: guest.image_id(), proof: bytes.into() })
     }
@@ -165,12 +232,19 @@ async fn main() -> ExitCode {
         )
         .init();
     let args = Args::parse();
-    let backend = Prover { guests: Guests::default(), groth16: args.groth16, segment_po2: args.segment_po2 };
+    if let Some(directory) = &args.receipts
+        && let Err(error) = std::fs::create_dir_all(directory)
+    {
+        tracing::error!(path = %directory.display(), %error, "no directory for receipts: give another --receipts");
+        return ExitCode::FAILURE;
+    }
+    let Args { endpoint, name, token, groth16, segment_po2, receipts } = args;
+    let backend = Prover { guests: Guests::default(), groth16, segment_po2, receipts };
     let config = ProverClientConfig {
-        prover_server_endpoint: args.endpoint,
-        name: args.name,
+        prover_server_endpoint: endpoint,
+        name,
         prover_type: ProverType::Risc0,
-        token: args.token,
+        token,
         ..ProverClientConfig::default()
     };
     let ran = match ProverClient::new(config, Box::new(backend)) {

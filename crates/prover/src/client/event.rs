@@ -55,7 +55,16 @@ pub enum ClientEvent {
         /// Milliseconds it took.
         took_ms: u64,
     },
-    /// The backend made no proof, or one that cannot be sent.
+    /// The proof is larger than what the server takes. It is kept for a session with one that takes it.
+    TooLarge {
+        /// Batch it is for.
+        batch_number: u64,
+        /// Bytes of its message.
+        bytes: u64,
+        /// Most bytes that the server takes: its `prover_server.max_frame_bytes`.
+        max_bytes: u64,
+    },
+    /// The backend made no proof.
     ProofFailed {
         /// Batch it was for.
         batch_number: u64,

@@ -90,8 +90,16 @@ enum Job {
     Stopping,
     Proven {
         lease: LeaseId,
+        task: ProofTask,
         proof: BatchProof,
         submit_at: u64,
+    },
+    /// Too large a proof for the server of this session. The heartbeats say whether somebody still wants it.
+    Kept {
+        lease: LeaseId,
+        task: ProofTask,
+        proof: BatchProof,
+        heartbeat_at: u64,
     },
     /// There will be no proof; the server does not know yet.
     Failed {
@@ -99,6 +107,8 @@ enum Job {
         kind: FailureKind,
         reason: String,
         tell_at: u64,
+        /// The proof, when there is one that cannot be sent.
+        kept: Option<(ProofTask, BatchProof)>,
     },
 }
 
@@ -107,8 +117,9 @@ impl Job {
     fn unfinished(&self) -> Option<u64> {
         match self {
             Self::Proving { task, .. } => Some(task.last_batch()),
-            Self::Proven { proof, .. } => Some(proof.batch_number),
-            Self::Fetching { .. } | Self::Stopping | Self::Failed { .. } => None,
+            Self::Proven { proof, .. } | Self::Kept { proof, .. } => Some(proof.batch_number),
+            Self::Failed { kept, .. } => kept.as_ref().map(|(_, proof)| proof.batch_number),
+            Self::Fetching { .. } | Self::Stopping => None,
         }
     }
 }
@@ -164,7 +175,9 @@ impl Machine {
             Link::Up { awaited: None, .. } => match &self.job {
                 None => Some(self.request_at),
                 Some(Job::Fetching { .. }) => Some(0),
-                Some(Job::Proving { heartbeat_at, .. }) => Some(*heartbeat_at),
+                Some(Job::Proving { heartbeat_at, .. } | Job::Kept { heartbeat_at, .. }) => {
+                    Some(*heartbeat_at)
+                }
                 Some(Job::Stopping) => None,
                 Some(Job::Proven { submit_at, .. }) => Some(*submit_at),
                 Some(Job::Failed { tell_at, .. }) => Some(*tell_at),
@@ -218,18 +231,28 @@ impl Machine {
                         let (lease, task) = (*lease, *task);
                         self.send(now, ClientMessage::Heartbeat { lease, task }, Awaited::HeartbeatAck);
                     }
-                    Some(Job::Proven { lease, proof, submit_at }) if now >= *submit_at => {
+                    Some(Job::Kept { lease, task, heartbeat_at: at, .. }) if now >= *at => {
+                        *at = now + heartbeat_ms;
+                        let (lease, task) = (*lease, *task);
+                        self.send(now, ClientMessage::Heartbeat { lease, task }, Awaited::HeartbeatAck);
+                    }
+                    Some(Job::Proven { lease, proof, submit_at, .. }) if now >= *submit_at => {
                         let message = ClientMessage::Submit { lease: *lease, proof: proof.clone() };
                         self.send(now, message, Awaited::SubmitAck);
                     }
-                    Some(Job::Failed { lease, kind, reason, tell_at }) if now >= *tell_at => {
+                    Some(Job::Failed { lease, kind, reason, tell_at, .. }) if now >= *tell_at => {
                         let message =
                             ClientMessage::Failed { lease: *lease, kind: *kind, reason: reason.clone() };
                         self.send(now, message, Awaited::FailedAck);
                     }
                     None
-                    | Some(Job::Proving { .. } | Job::Stopping | Job::Proven { .. } | Job::Failed { .. }) => {
-                    }
+                    | Some(
+                        Job::Proving { .. }
+                        | Job::Stopping
+                        | Job::Proven { .. }
+                        | Job::Kept { .. }
+                        | Job::Failed { .. },
+                    ) => {}
                 }
             }
         }
@@ -350,16 +373,27 @@ impl Machine {
         let expected = awaited.take().map(|(awaited, _)| awaited);
         match (expected, message) {
             (_, ServerMessage::Refused { code, reason }) => self.refused(now, code, reason),
-            (Some(Awaited::Welcome), ServerMessage::Welcome { version, session, heartbeat_ms: wanted }) => {
+            (
+                Some(Awaited::Welcome),
+                ServerMessage::Welcome { version, session, heartbeat_ms: wanted, max_frame_bytes: _ },
+            ) => {
                 if version != PROTOCOL_VERSION {
                     let reason = format!("it speaks {version}, this prover {PROTOCOL_VERSION}");
                     return self.finish(Err(ProverError::WrongVersion { reason }));
                 }
                 *heartbeat_ms = wanted.clamp(MIN_PAUSE_MS, MAX_PAUSE_MS);
                 self.report.sessions += 1;
-                if let Some(Job::Proving { heartbeat_at: at, .. }) = &mut self.job {
-                    *at = now;
-                }
+                self.job = match self.job.take() {
+                    Some(Job::Proving { lease, task, lease_ms, since, heartbeat_at: _, lost }) => {
+                        Some(Job::Proving { lease, task, lease_ms, since, heartbeat_at: now, lost })
+                    }
+                    // This server may take it.
+                    Some(
+                        Job::Kept { lease, task, proof, .. }
+                        | Job::Failed { lease, kept: Some((task, proof)), .. },
+                    ) => Some(Job::Proven { lease, task, proof, submit_at: now }),
+                    other => other,
+                };
                 self.emit(ClientEvent::Connected { session });
             }
             (Some(Awaited::WorkReply), ServerMessage::Work(offer)) => {
@@ -394,10 +428,12 @@ impl Machine {
             }
             (Some(Awaited::FailedAck), ServerMessage::FailedAck { taken }) => {
                 self.attempts = 0;
-                if let Some(Job::Failed { tell_at, .. }) = &mut self.job {
+                if let Some(Job::Failed { lease, tell_at, kept, .. }) = &mut self.job {
                     *tell_at = now + TELL_AGAIN_MS;
                     if taken {
-                        self.job = None;
+                        let (lease, heartbeat_at) = (*lease, now + *heartbeat_ms);
+                        self.job =
+                            kept.take().map(|(task, proof)| Job::Kept { lease, task, proof, heartbeat_at });
                     }
                 }
             }
@@ -461,9 +497,19 @@ impl Machine {
     }
 
     fn lease_is(&mut self, state: LeaseState) {
-        if state == LeaseState::Done && matches!(self.job, Some(Job::Fetching { .. })) {
-            self.job = None;
-            return;
+        match &self.job {
+            Some(Job::Fetching { .. }) if state == LeaseState::Done => {
+                self.job = None;
+                return;
+            }
+            Some(Job::Kept { proof, .. }) if state == LeaseState::Done => {
+                let batch_number = proof.batch_number;
+                self.job = None;
+                self.report.cancelled += 1;
+                self.emit(ClientEvent::Cancelled { batch_number });
+                return;
+            }
+            _ => {}
         }
         let Some(Job::Proving { task, lost, .. }) = &mut self.job else { return };
         let batch_number = task.last_batch();
@@ -559,7 +605,7 @@ impl Machine {
             Ok(BackendProof { public_values, program_key, proof }) => {
                 self.report.proved += 1;
                 let proof = BatchProof { prover_type, batch_number, public_values, program_key, proof };
-                self.job = Some(Job::Proven { lease, proof, submit_at: now });
+                self.job = Some(Job::Proven { lease, task, proof, submit_at: now });
                 let took_ms = now.saturating_sub(since);
                 self.emit(match task {
                     ProofTask::Batch { number } => ClientEvent::Proved { batch_number: number, took_ms },
@@ -570,23 +616,35 @@ impl Machine {
         }
     }
 
-    /// The proof at hand cannot be sent, ever.
-    pub(super) fn unsendable(&mut self, now: u64, reason: String) {
-        if let Some(Job::Proven { lease, proof, .. }) = &self.job {
-            let (lease, batch_number) = (*lease, proof.batch_number);
-            if let Link::Up { awaited, .. } = &mut self.link {
-                *awaited = None;
+    /// A message of so many bytes is over the server's limit. If it is a proof, the server is told, and it is kept for
+    /// the next session: it may have taken hours, and another prover's would be as large.
+    pub(super) fn too_large(&mut self, now: u64, bytes: u64, max_bytes: u64) {
+        match self.job.take() {
+            Some(Job::Proven { lease, task, proof, .. }) => {
+                if let Link::Up { awaited, .. } = &mut self.link {
+                    *awaited = None;
+                }
+                let batch_number = proof.batch_number;
+                let reason = format!(
+                    "the proof is a message of {bytes} bytes, and this server takes {max_bytes}: start it anew with a \
+                     larger prover_server.max_frame_bytes, the prover keeps the proof"
+                );
+                let kind = FailureKind::Failed;
+                let kept = Some((task, proof));
+                self.job = Some(Job::Failed { lease, kind, reason, tell_at: now, kept });
+                self.emit(ClientEvent::TooLarge { batch_number, bytes, max_bytes });
             }
-            self.failed(now, lease, batch_number, &BackendError::Failed(reason));
-        } else {
-            self.disconnect(now, reason);
+            other => {
+                self.job = other;
+                self.disconnect(now, format!("a message of {bytes} bytes, and the server takes {max_bytes}"));
+            }
         }
     }
 
     fn failed(&mut self, now: u64, lease: LeaseId, batch_number: u64, error: &BackendError) {
         self.report.failed += 1;
         let (kind, reason) = error.told();
-        self.job = Some(Job::Failed { lease, kind, reason: reason.to_owned(), tell_at: now });
+        self.job = Some(Job::Failed { lease, kind, reason: reason.to_owned(), tell_at: now, kept: None });
         let retry_in_ms = self.set_back(now);
         self.emit(ClientEvent::ProofFailed { batch_number, reason: error.to_string(), retry_in_ms });
     }

@@ -274,8 +274,8 @@ impl Shell {
         match sent {
             Ok(Ok(())) if is_proof => self.machine.submitted(),
             Ok(Ok(())) => {}
-            Ok(Err(error @ ProtocolError::FrameTooLarge { .. })) => {
-                self.machine.unsendable(self.now(), error.to_string());
+            Ok(Err(ProtocolError::FrameTooLarge { len, max })) => {
+                self.machine.too_large(self.now(), len, max);
             }
             Ok(Err(error)) => self.lost(error.to_string()),
             Err(_) => self.lost(format!("the server did not read within {patience:?}")),
@@ -338,6 +338,15 @@ impl Shell {
             }
             ClientEvent::ProofFailed { batch_number, reason, retry_in_ms } => {
                 tracing::error!(batch = batch_number, reason = ?reason, retry_in_ms, "no proof");
+            }
+            ClientEvent::TooLarge { batch_number, bytes, max_bytes } => {
+                tracing::error!(
+                    batch = batch_number,
+                    bytes,
+                    max_bytes,
+                    "the server does not take so large a proof; it is kept: start the server anew with a larger \
+                     prover_server.max_frame_bytes"
+                );
             }
             ClientEvent::Submitted { batch_number } => tracing::debug!(batch = batch_number, "proof sent"),
             ClientEvent::Answered { batch_number, reply } => match reply {

@@ -22,7 +22,12 @@ fn machine() -> Machine {
 }
 
 fn welcome() -> ServerMessage {
-    ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 1, heartbeat_ms: 2000 }
+    ServerMessage::Welcome {
+        version: PROTOCOL_VERSION,
+        session: 1,
+        heartbeat_ms: 2000,
+        max_frame_bytes: 1 << 20,
+    }
 }
 
 fn task(number: u64) -> ProofTask {
@@ -382,7 +387,15 @@ fn pauses_asked_by_the_server_are_bounded() {
     assert_eq!(m.due(0), [Action::Connect]);
     m.connected(0);
     m.due(0);
-    m.received(0, ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 1, heartbeat_ms: 0 });
+    m.received(
+        0,
+        ServerMessage::Welcome {
+            version: PROTOCOL_VERSION,
+            session: 1,
+            heartbeat_ms: 0,
+            max_frame_bytes: 1 << 20,
+        },
+    );
     m.due(0);
     give(&mut m, 0, JobOffer { lease_ms: u64::MAX, ..offer(1) });
     assert_eq!(m.wake_at(), Some(MIN_PAUSE_MS));
@@ -464,7 +477,15 @@ fn final_refusals_end_the_client_with_a_remedy() {
     m.due(0);
     m.connected(0);
     m.due(0);
-    m.received(0, ServerMessage::Welcome { version: PROTOCOL_VERSION + 1, session: 1, heartbeat_ms: 1 });
+    m.received(
+        0,
+        ServerMessage::Welcome {
+            version: PROTOCOL_VERSION + 1,
+            session: 1,
+            heartbeat_ms: 1,
+            max_frame_bytes: 1 << 20,
+        },
+    );
     assert!(matches!(finished(&m.due(0)), Some(Err(ProverError::WrongVersion { .. }))));
 }
 
@@ -535,26 +556,74 @@ fn unexpected_messages_end_the_connection() {
     assert!(m.due(1).contains(&Action::Disconnect), "work that nobody asked for");
 }
 
-#[test]
-fn a_proof_that_cannot_be_sent_is_dropped() {
+/// A client whose proof of batch 1 is too large for the server, up to the answer that the server knows of it.
+fn with_a_proof_too_large(answered: bool) -> Machine {
     let mut m = machine();
     take_and_prove(&mut m, 0, 1);
     m.due(0);
-    m.unsendable(0, "too large".to_owned());
+    m.too_large(0, 5000, 4000);
     let actions = m.due(0);
-    assert!(
-        matches!(events(&actions)[..], [ClientEvent::ProofFailed { batch_number: 1, .. }]),
-        "{actions:?}"
-    );
-    assert_eq!(m.report().unfinished, None);
-    assert!(
-        matches!(sent(&actions)[..], [ClientMessage::Failed { lease: LeaseId(10), .. }]),
-        "the connection goes on: {actions:?}"
-    );
-    m.received(0, ServerMessage::FailedAck { taken: true });
-    m.due(0);
-    let next = m.wake_at().unwrap();
-    assert_eq!(sent(&m.due(next)), [&ClientMessage::RequestWork]);
+    let event = ClientEvent::TooLarge { batch_number: 1, bytes: 5000, max_bytes: 4000 };
+    assert_eq!(events(&actions), [&event]);
+    match sent(&actions)[..] {
+        [ClientMessage::Failed { lease: LeaseId(10), kind: FailureKind::Failed, reason }] => {
+            assert!(reason.contains("5000") && reason.contains("prover_server.max_frame_bytes"), "{reason}");
+        }
+        _ => panic!("the connection goes on, and the server is told: {actions:?}"),
+    }
+    if answered {
+        m.received(0, ServerMessage::FailedAck { taken: true });
+        assert!(sent(&m.due(0)).is_empty());
+    }
+    m
+}
+
+/// SEQ-INV-6, client's side: a proof that one server does not take is kept for the next one, and no other work is asked
+/// for meanwhile.
+#[test]
+fn a_proof_too_large_for_a_server_is_kept_for_the_next() {
+    for answered in [true, false] {
+        let mut m = with_a_proof_too_large(answered);
+        let mut now = 0;
+        if answered {
+            for state in [LeaseState::Lost, LeaseState::Alive] {
+                now = m.wake_at().unwrap();
+                let beat = ClientMessage::Heartbeat { lease: LeaseId(10), task: task(1) };
+                assert_eq!(sent(&m.due(now)), [&beat]);
+                m.received(now, ServerMessage::HeartbeatAck { state });
+            }
+        }
+        assert_eq!(m.report().unfinished, Some(1));
+        m.lost(now, "it is started anew".to_owned());
+        now += retry_in(&m.due(now));
+        connect(&mut m, now);
+        let actions = m.due(now);
+        assert!(
+            matches!(sent(&actions)[..], [ClientMessage::Submit { lease: LeaseId(10), .. }]),
+            "{actions:?}"
+        );
+        m.received(now, ServerMessage::SubmitAck { lease: LeaseId(10), reply: SubmitReply::Accepted });
+        let report = m.report();
+        assert_eq!((report.proved, report.failed, report.accepted), (1, 0, 1));
+    }
+}
+
+/// When the batch has another proof, the one that was kept is let go.
+#[test]
+fn a_kept_proof_is_let_go_when_nobody_wants_it() {
+    let mut m = with_a_proof_too_large(true);
+    let now = m.wake_at().unwrap();
+    m.due(now);
+    m.received(now, ServerMessage::HeartbeatAck { state: LeaseState::Done });
+    let actions = m.due(now);
+    assert_eq!(events(&actions), [&ClientEvent::Cancelled { batch_number: 1 }]);
+    assert_eq!(sent(&actions), [&ClientMessage::RequestWork]);
+    assert_eq!((m.report().unfinished, m.report().cancelled), (None, 1));
+
+    let mut m = with_a_proof_too_large(true);
+    m.stop(now);
+    assert_eq!(finished(&m.due(now)), Some(&Ok(())), "a stop does not wait for another server");
+    assert_eq!(m.report().unfinished, Some(1), "and what is lost is said");
 }
 
 #[test]
@@ -683,6 +752,7 @@ fn random_servers_are_survived() {
                     version: PROTOCOL_VERSION,
                     session: n,
                     heartbeat_ms: rng.gen_range(0..=u64::MAX),
+                    max_frame_bytes: rng.r#gen(),
                 },
                 2 => ServerMessage::Work(JobOffer {
                     lease_ms: rng.r#gen(),

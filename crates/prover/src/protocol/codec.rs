@@ -10,7 +10,7 @@ use super::message::JobOffer;
 use super::{ClientMessage, ProtocolError, RefusalCode, ServerMessage};
 
 /// Version of this protocol. Goes up with every change of a message.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 /// First bytes of a payload with fixed layout.
 pub const MAGIC: [u8; 4] = *b"ENSB";
 /// Most bytes of a prover's name.
@@ -33,7 +33,8 @@ const KEEP_BUFFER: usize = 1024 * 1024;
 pub struct FrameLimits {
     /// The first frame in each direction, sent by somebody not yet known. Default 1 KiB.
     pub hello_max: usize,
-    /// Later frames of the client; a proof must fit. Default 1 MiB.
+    /// Later frames of the client; a proof must fit. The server's setting, which a client learns from its
+    /// [`ServerMessage::Welcome`]. Default 1 MiB.
     pub client_max: usize,
     /// Later frames of the server; a piece of an input must fit. Default 1 MiB.
     pub server_max: usize,
@@ -66,7 +67,7 @@ enum ClientBody {
 /// Order of variants is the wire format.
 #[derive(Serialize, Deserialize)]
 enum ServerBody {
-    Welcome { version: u16, session: u64, heartbeat_ms: u64 },
+    Welcome { version: u16, session: u64, heartbeat_ms: u64, max_frame_bytes: u32 },
     Work(JobOffer),
     Idle { retry_after_ms: u64 },
     HeartbeatAck { state: LeaseState },
@@ -285,8 +286,8 @@ impl Encoder<ServerMessage> for ServerCodec {
     fn encode(&mut self, message: ServerMessage, dst: &mut BytesMut) -> Result<(), ProtocolError> {
         let body = match message {
             ServerMessage::Refused { code, reason } => return put_refused(dst, code, &reason),
-            ServerMessage::Welcome { version, session, heartbeat_ms } => {
-                ServerBody::Welcome { version, session, heartbeat_ms }
+            ServerMessage::Welcome { version, session, heartbeat_ms, max_frame_bytes } => {
+                ServerBody::Welcome { version, session, heartbeat_ms, max_frame_bytes }
             }
             ServerMessage::Work(offer) => ServerBody::Work(offer),
             ServerMessage::Chunk { lease, offset, data } => ServerBody::Chunk { lease, offset, data },
@@ -318,7 +319,8 @@ fn put_refused(dst: &mut BytesMut, code: RefusalCode, reason: &str) -> Result<()
     Ok(())
 }
 
-/// The client's side of a connection: reads [`ServerMessage`], writes [`ClientMessage`].
+/// The client's side of a connection: reads [`ServerMessage`], writes [`ClientMessage`]. After the server's welcome it
+/// writes frames of up to what the welcome says.
 #[derive(Clone, Debug, Default)]
 pub struct ClientCodec {
     limits: FrameLimits,
@@ -366,8 +368,9 @@ impl Decoder for ClientCodec {
             Self::refused(&payload)?
         } else {
             match decode_body(&payload)? {
-                ServerBody::Welcome { version, session, heartbeat_ms } => {
-                    ServerMessage::Welcome { version, session, heartbeat_ms }
+                ServerBody::Welcome { version, session, heartbeat_ms, max_frame_bytes } => {
+                    self.limits.client_max = usize::try_from(max_frame_bytes).unwrap_or(usize::MAX);
+                    ServerMessage::Welcome { version, session, heartbeat_ms, max_frame_bytes }
                 }
                 ServerBody::Work(offer) => ServerMessage::Work(offer),
                 ServerBody::Chunk { lease, offset, data } => ServerMessage::Chunk { lease, offset, data },

@@ -125,6 +125,8 @@ pub enum ServerMessage {
         session: u64,
         /// Milliseconds between heartbeats that the server wants while the client proves.
         heartbeat_ms: u64,
+        /// Most bytes of a frame that it takes from the client: what a proof must fit into.
+        max_frame_bytes: u32,
     },
     /// The server ends the session.
     Refused {

@@ -50,7 +50,12 @@ fn offer() -> JobOffer {
 }
 
 fn welcome() -> ServerMessage {
-    ServerMessage::Welcome { version: PROTOCOL_VERSION, session: 9, heartbeat_ms: 5000 }
+    ServerMessage::Welcome {
+        version: PROTOCOL_VERSION,
+        session: 9,
+        heartbeat_ms: 5000,
+        max_frame_bytes: 1 << 20,
+    }
 }
 
 fn greeted_client(limits: FrameLimits) -> ClientCodec {
@@ -114,7 +119,7 @@ fn wire_format_is_pinned() {
     let failed =
         ClientMessage::Failed { lease: LeaseId(7), kind: FailureKind::Failed, reason: "no".to_owned() };
     let client: [(ClientMessage, Vec<u8>); 8] = [
-        (hello(), hex!("454e5342 0003 00000000 0100000000000000 70 00").to_vec()),
+        (hello(), hex!("454e5342 0004 00000000 0100000000000000 70 00").to_vec()),
         (ClientMessage::RequestWork, vec![0; 4]),
         (
             ClientMessage::Heartbeat { lease: LeaseId(7), task: ProofTask::Batch { number: 2 } },
@@ -135,10 +140,10 @@ fn wire_format_is_pinned() {
     let work = offer();
     let chunk = ServerMessage::Chunk { lease: LeaseId(7), offset: 9, data: Bytes::from_static(&[0xff]) };
     let server: [(ServerMessage, Vec<u8>); 9] = [
-        (welcome(), [vec![0, 0, 0, 0, 3, 0], le(9), le(5000)].concat()),
+        (welcome(), [vec![0, 0, 0, 0, 4, 0], le(9), le(5000), vec![0, 0, 16, 0]].concat()),
         (
             ServerMessage::Refused { code: RefusalCode::Unauthorized, reason: "no".to_owned() },
-            hex!("454e5342 0003 01 02 0002 6e6f").to_vec(),
+            hex!("454e5342 0004 01 02 0002 6e6f").to_vec(),
         ),
         (
             ServerMessage::Work(work),
@@ -162,16 +167,16 @@ fn wire_format_is_pinned() {
 #[test]
 fn refusal_of_another_version_is_readable() {
     let mut theirs = client_bytes(hello());
-    theirs[9] = 4;
+    theirs[9] = 5;
     theirs.truncate(12);
     theirs[..4].copy_from_slice(&8u32.to_be_bytes());
     let error = ServerCodec::default().decode(&mut theirs).unwrap_err();
-    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 4, ours: 3 }), "{error}");
+    assert!(matches!(error, ProtocolError::WrongVersion { theirs: 5, ours: 4 }), "{error}");
 
     let mut answer = server_bytes(error.refusal().unwrap());
     match ClientCodec::default().decode(&mut answer).unwrap().unwrap() {
         ServerMessage::Refused { code: RefusalCode::WrongVersion, reason } => {
-            assert!(reason.contains("version 3") && reason.contains('4'), "{reason}");
+            assert!(reason.contains("version 4") && reason.contains('5'), "{reason}");
         }
         other => panic!("{other:?}"),
     }
@@ -219,7 +224,7 @@ fn reasons_of_failures_are_cut_and_cleaned() {
 #[test]
 fn broken_refusals_are_malformed() {
     for payload in [
-        &hex!("454e5342 0003 02 02 0000")[..],  // unknown kind
+        &hex!("454e5342 0004 02 02 0000")[..],  // unknown kind
         &hex!("454e5342 0001 01 02 00"),        // cut
         &hex!("454e5342 0001 01 02 0003 6e6f"), // longer than it is
         &hex!("454e5342 0001 01 02 0002 ffff"), // not UTF-8
@@ -304,6 +309,36 @@ fn own_messages_over_the_limit_are_not_sent() {
     assert!(matches!(error, ProtocolError::FrameTooLarge { len: 128, max: 100 }), "{error}");
     assert!(out.is_empty(), "a refused message leaves no bytes behind");
     assert!(encode_input(&batch_input(), 64).is_err());
+}
+
+/// What a client sends is bound by what the server takes, whatever the client was made with.
+#[test]
+fn the_welcome_says_how_large_a_proof_may_be() {
+    let submit = |bytes: usize| {
+        let proof = BatchProof { proof: vec![7; bytes].into(), ..proof() };
+        ClientMessage::Submit { lease: LeaseId(1), proof }
+    };
+    for (ours, theirs) in [(100, 4 << 20), (4 << 20, 1000), (1 << 20, 1 << 20)] {
+        let mut client = ClientCodec::new(FrameLimits { client_max: ours, ..FrameLimits::default() });
+        let mut server = greeted_server(FrameLimits { client_max: theirs, ..FrameLimits::default() });
+        let welcome = ServerMessage::Welcome {
+            version: PROTOCOL_VERSION,
+            session: 1,
+            heartbeat_ms: 1,
+            max_frame_bytes: theirs as u32,
+        };
+        assert_eq!(client.decode(&mut server_bytes(welcome.clone())).unwrap(), Some(welcome));
+        let fits = theirs - (client_bytes(submit(0)).len() - 4);
+        let mut bytes = BytesMut::new();
+        client.encode(submit(fits), &mut bytes).unwrap();
+        assert_eq!(server.decode(&mut bytes).unwrap(), Some(submit(fits)));
+        let error = client.encode(submit(fits + 1), &mut bytes).unwrap_err();
+        let (wanted, limit) = (theirs as u64 + 1, theirs as u64);
+        assert!(
+            matches!(error, ProtocolError::FrameTooLarge { len, max } if (len, max) == (wanted, limit)),
+            "{error}"
+        );
+    }
 }
 
 /// SEQ-INV-11
@@ -641,9 +676,11 @@ fn any_reply() -> impl Strategy<Value = SubmitReply> {
 
 fn any_server() -> impl Strategy<Value = ServerMessage> {
     prop_oneof![
-        (any::<u16>(), any::<u64>(), any::<u64>()).prop_map(|(version, session, heartbeat_ms)| {
-            ServerMessage::Welcome { version, session, heartbeat_ms }
-        }),
+        (any::<u16>(), any::<u64>(), any::<u64>(), any::<u32>()).prop_map(
+            |(version, session, heartbeat_ms, max_frame_bytes)| {
+                ServerMessage::Welcome { version, session, heartbeat_ms, max_frame_bytes }
+            }
+        ),
         (any::<u8>(), "\\PC{0,100}")
             .prop_map(|(byte, reason)| ServerMessage::Refused { code: RefusalCode::from_byte(byte), reason }),
         (any::<u64>(), any::<u64>(), any_bytes(2000))
