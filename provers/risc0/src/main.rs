@@ -3,8 +3,7 @@
 //! It speaks the protocol of docs/proving.md like any other prover client. The receipt is checked here before it is handed
 //! in, and again by the sequencer.
 
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -16,11 +15,15 @@ use ensemble_prover::backend::{BackendError, BackendProof, Cancel, ProverBackend
 use ensemble_prover::risc0::Guests;
 use ensemble_prover::{ProverClient, ProverClientConfig};
 use ensemble_risc0::{Limits, Receipt, Seals};
+use kept::Kept;
 use risc0_zkvm::sha::Digestible as _;
 use risc0_zkvm::{
-    Digest, ExecutorEnv, ExecutorImpl, ProverOpts, ReceiptClaim, Segment, SegmentRef, Session,
-    VerifierContext, get_prover_server,
+    Assumptions, CompositeReceipt, Digest, ExecutorEnv, ExecutorImpl, InnerAssumptionReceipt, InnerReceipt,
+    MaybePruned, Output, ProverOpts, ProverServer, ReceiptClaim, SegmentReceipt, Session, VerifierContext,
+    get_prover_server,
 };
+
+mod kept;
 
 /// Asks a sequencer for batches and proves them.
 #[derive(Debug, Parser)]
@@ -40,8 +43,8 @@ struct Args {
     #[arg(long, env = "PROVER_CLIENT_RISC0_SEGMENT_PO2", default_value_t = 18,
           value_parser = clap::value_parser!(u32).range(15..=22))]
     segment_po2: u32,
-    /// Keep every receipt in this directory, and take it from there when its batch comes again: a prover that is stopped
-    /// before the sequencer has its proof does not make it anew. Nothing is deleted there.
+    /// Keep the proof of each segment in this directory, and then the receipt: a prover that is killed goes on where it
+    /// was when it gets the same batch again. The receipts stay there.
     #[arg(long, env = "PROVER_CLIENT_RISC0_RECEIPTS", value_name = "DIR")]
     receipts: Option<PathBuf>,
 }
@@ -54,60 +57,78 @@ struct Prover {
     receipts: Option<PathBuf>,
 }
 
-/// A segment that says when its turn comes, and that is not given out any more after a cancellation. The prover asks for
-/// each segment just before it proves it, and for no other reason.
-struct Watched {
-    inner: Box<dyn SegmentRef>,
-    batch: u64,
-    index: usize,
-    segments: usize,
-    begun: Instant,
-    cancel: Cancel,
-}
-
-/// The same session with its segments watched. `begun` is now.
-fn watched(mut session: Session, batch: u64, cancel: &Cancel) -> Session {
-    let (begun, segments) = (Instant::now(), session.segments.len());
-    let watch = |(index, inner)| -> Box<dyn SegmentRef> {
-        Box::new(Watched { inner, batch, index, segments, begun, cancel: cancel.clone() })
-    };
-    session.segments = session.segments.into_iter().enumerate().map(watch).collect();
-    session
-}
-
-impl SegmentRef for Watched {
-    fn resolve(&self) -> anyhow::Result<Segment> {
-        anyhow::ensure!(!self.cancel.is_cancelled(), "cancelled");
-        let segment = self.inner.resolve()?;
-        let elapsed = self.begun.elapsed();
-        // By the segments so far: they are equally long but for the last.
-        let left = u32::try_from(self.index)
-            .ok()
-            .and_then(|done| elapsed.checked_div(done))
-            .map(|each| each.saturating_mul(u32::try_from(self.segments - self.index).unwrap_or(u32::MAX)));
-        tracing::info!(
-            batch = self.batch,
-            segment = self.index + 1,
-            of = self.segments,
-            seconds = elapsed.as_secs(),
-            left = left.map(|left| left.as_secs()),
-            "proving"
-        );
-        Ok(segment)
-    }
-}
-
 fn failed(error: impl std::fmt::Display) -> BackendError {
     BackendError::Failed(format!("{error:#}"))
 }
 
-/// A file is there whole or not at all.
-fn save(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let mut file = std::fs::File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)
+/// Proves the segments one after the other, but for those that are kept; looks at the cancellation before each.
+fn prove_segments(
+    server: &dyn ProverServer,
+    context: &VerifierContext,
+    session: &Session,
+    kept: Option<&Kept>,
+    batch: u64,
+    cancel: &Cancel,
+) -> Result<Vec<SegmentReceipt>, BackendError> {
+    let (of, mut made, begun) = (session.segments.len(), 0u32, Instant::now());
+    let mut receipts = Vec::new();
+    for (index, segment) in session.segments.iter().enumerate() {
+        if cancel.is_cancelled() {
+            return Err(BackendError::Cancelled);
+        }
+        let (name, number) = (Kept::segment(index), index + 1);
+        let there = kept.and_then(|kept| {
+            kept.load(&name, |bytes| {
+                let receipt: SegmentReceipt = bincode::deserialize(bytes).map_err(failed)?;
+                receipt.verify_integrity_with_context(context).map(|()| receipt).map_err(failed)
+            })
+        });
+        if let Some(receipt) = there {
+            tracing::info!(batch, segment = number, of, "proven before");
+            receipts.push(receipt);
+            continue;
+        }
+        // By the segments so far: they are equally long but for the last.
+        let left = begun
+            .elapsed()
+            .checked_div(made)
+            .map(|each| each.saturating_mul(u32::try_from(of - index).unwrap_or(u32::MAX)).as_secs());
+        tracing::info!(batch, segment = number, of, seconds = begun.elapsed().as_secs(), left, "proving");
+        let receipt =
+            segment.resolve().and_then(|segment| server.prove_segment(context, &segment)).map_err(failed)?;
+        if let Some(kept) = kept {
+            kept.save(&name, &bincode::serialize(&receipt).map_err(failed)?);
+        }
+        made += 1;
+        receipts.push(receipt);
+    }
+    Ok(receipts)
+}
+
+/// The receipt of a session from those of its segments. It is not checked here.
+fn join(
+    context: &VerifierContext,
+    session: &Session,
+    mut segments: Vec<SegmentReceipt>,
+) -> Result<risc0_zkvm::Receipt, BackendError> {
+    // The claim of the last segment is the one that has the journal; nothing is assumed.
+    let journal = session.journal.clone().unwrap_or_default();
+    if let Some(last) = segments.last_mut() {
+        let output = Output {
+            journal: MaybePruned::Pruned(journal.digest()),
+            assumptions: Assumptions(vec![]).into(),
+        };
+        last.claim.output = Some(output).into();
+    }
+    let parameters = context
+        .composite_verifier_parameters()
+        .ok_or_else(|| failed("RISC Zero's verifier has no parameters"))?
+        .digest();
+    // RISC Zero's crate makes such a receipt only from a whole session; its fields are public, and so is their encoding.
+    let fields: (_, Vec<InnerAssumptionReceipt>, _) = (segments, Vec::new(), parameters);
+    let composite: CompositeReceipt =
+        bincode::serialize(&fields).and_then(|bytes| bincode::deserialize(&bytes)).map_err(failed)?;
+    Ok(risc0_zkvm::Receipt::new(InnerReceipt::Composite(composite), journal.bytes))
 }
 
 impl Prover {
@@ -120,32 +141,9 @@ impl Prover {
         }
     }
 
-    /// Where the receipt of these values is kept.
-    fn path(&self, batch: u64, values: &PublicValues) -> Option<PathBuf> {
-        let kind = if self.groth16 { "groth16" } else { "stark" };
-        let name = format!("batch-{batch}-{}.{kind}", values.to);
-        self.receipts.as_ref().map(|directory| directory.join(name))
-    }
-
-    /// The receipt that was kept, if it is one of this program and these values.
-    fn kept(&self, path: &Path, key: ProgramKey, values: &PublicValues) -> Option<Vec<u8>> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the receipt cannot be read; proving anew");
-                return None;
-            }
-        };
-        let checked =
-            Receipt::from_bytes(&bytes).map_err(failed).and_then(|receipt| self.check(&receipt, key, values));
-        match checked {
-            Ok(()) => Some(bytes),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "this is not the batch's receipt; proving anew");
-                None
-            }
-        }
+    /// Name of the file of the receipt.
+    fn receipt_name(&self) -> &'static str {
+        if self.groth16 { "groth16" } else { "stark" }
     }
 }
 
@@ -171,16 +169,24 @@ impl ProverBackend for Prover {
             "executed"
         );
 
-        let path = self.path(batch, &run.values);
-        if let Some(path) = &path
-            && let Some(bytes) = self.kept(path, guest.image_id(), &run.values)
-        {
-            tracing::info!(batch, path = %path.display(), "the receipt is there already");
-            return Ok(BackendProof {
-                public_values: run.values,
-                program_key: guest.image_id(),
-                proof: bytes.into(),
-            });
+        let (key, values) = (guest.image_id(), run.values);
+        let proof =
+            |bytes: Vec<u8>| BackendProof { public_values: values, program_key: key, proof: bytes.into() };
+        let kept = match &self.receipts {
+            Some(root) => Some(Kept::of(root, batch, key, self.segment_po2, &packed).map_err(|error| {
+                failed(format!("cannot write to --receipts {}: {error}", root.display()))
+            })?),
+            None => None,
+        };
+        let there = kept.as_ref().and_then(|kept| {
+            kept.load(self.receipt_name(), |bytes| {
+                let receipt = Receipt::from_bytes(bytes).map_err(failed)?;
+                self.check(&receipt, key, &values).map(|()| bytes.to_vec())
+            })
+        });
+        if let (Some(bytes), Some(kept)) = (there, &kept) {
+            tracing::info!(batch, directory = %kept.directory().display(), "the receipt is there already");
+            return Ok(proof(bytes));
         }
         let env = ExecutorEnv::builder()
             .write_slice(&packed)
@@ -193,33 +199,31 @@ impl ProverBackend for Prover {
             return Err(BackendError::Cancelled);
         }
         // What the receipt will claim is known already: hours later it would be too late to look.
-        let values = [run.values.from.0, run.values.to.0].concat();
-        let wanted = ReceiptClaim::ok(Digest::from(guest.image_id().0.0), values).digest();
+        let journal = [values.from.0, values.to.0].concat();
+        let wanted = ReceiptClaim::ok(Digest::from(key.0.0), journal).digest();
         let claim = session.claim().map_err(failed)?.digest();
         if claim != wanted {
             return Err(failed(format!(
                 "the receipt would claim {claim}, the sequencer takes {wanted} only"
             )));
         }
-        let options = if self.groth16 { ProverOpts::groth16() } else { ProverOpts::composite() };
-        let begun = Instant::now();
-        let session = watched(session, batch, cancel);
         // Never by the environment: a development receipt is none here.
+        let options = if self.groth16 { ProverOpts::groth16() } else { ProverOpts::composite() };
+        let options = options.with_dev_mode(false);
         let context = VerifierContext::default().with_dev_mode(false);
-        let receipt = get_prover_server(&options.with_dev_mode(false))
-            .and_then(|prover| prover.prove_session(&context, &session))
-            .map_err(|error| if cancel.is_cancelled() { BackendError::Cancelled } else { failed(error) })?
-            .receipt;
-        let receipt = Receipt::new(receipt);
+        let begun = Instant::now();
+        let server = get_prover_server(&options).map_err(failed)?;
+        let segments = prove_segments(server.as_ref(), &context, &session, kept.as_ref(), batch, cancel)?;
+        let receipt = join(&context, &session, segments)?;
+        let receipt = Receipt::new(server.compress(&options, &receipt).map_err(failed)?);
         let bytes = receipt.to_bytes().map_err(failed)?;
         tracing::info!(batch, seconds = begun.elapsed().as_secs(), bytes = bytes.len(), "proven");
-        self.check(&receipt, guest.image_id(), &run.values)?;
-        if let Some(path) = &path
-            && let Err(error) = save(path, &bytes)
-        {
-            tracing::warn!(path = %path.display(), %error, "the receipt was not kept; it is handed in all the same");
+        self.check(&receipt, key, &values)?;
+        if let Some(kept) = &kept {
+            kept.save(self.receipt_name(), &bytes);
+            kept.forget_segments(session.segments.len());
         }
-        Ok(BackendProof { public_values: run.values, program_key: guest.image_id(), proof: bytes.into() })
+        Ok(proof(bytes))
     }
 }
 
