@@ -688,8 +688,13 @@ async fn failing_backends_do_not_end_the_client() {
             _ => None,
         })
         .collect();
-    let expected =
-        [(1, "bad witness"), (2, "out of order"), (3, "no memory"), (4, "unusable"), (9, "offered as batch 9")];
+    let expected = [
+        (1, "bad witness"),
+        (2, "out of order"),
+        (3, "no memory"),
+        (4, "unusable"),
+        (9, "offered as batch 9"),
+    ];
     assert_eq!(reasons.len(), expected.len(), "{reasons:?}");
     for ((batch, reason), (wanted, part)) in reasons.into_iter().zip(expected) {
         assert!(batch == wanted && reason.contains(part), "{batch} {reason}");

@@ -56,6 +56,8 @@ const ATTESTER: DevAccount = DEV_ACCOUNTS[4];
 /// The demo's own account.
 pub(crate) const USER: DevAccount = DEV_ACCOUNTS[5];
 
+/// Time before the program that makes STARKs is started again.
+const HOST_PAUSE: Duration = Duration::from_secs(5);
 /// Longest frame from a prover of STARKs: a receipt has some 280 KB for each segment.
 const STARK_FRAME_BYTES: u32 = 64 << 20;
 
@@ -119,7 +121,7 @@ fn find_host(args: &Args) -> Result<(), DevnetError> {
     if args.prover != Proofs::Risc0 {
         return Err(DevnetError::Prover("--real-proofs goes with --prover risc0".to_owned()));
     }
-    if args.risc0_prover.is_file() {
+    if args.provers == 0 || args.risc0_prover.is_file() {
         return Ok(());
     }
     Err(DevnetError::Prover(format!(
@@ -303,7 +305,8 @@ impl Devnet {
         Ok(Box::new(ExecBackend::new(key, domain)))
     }
 
-    /// The program that makes STARKs, as a process of its own that connects over TCP.
+    /// The program that makes STARKs, as a process of its own that connects over TCP, and is started again when it ends.
+    /// In a folder that stays, it goes on with its proofs then.
     fn start_host(
         &self,
         n: usize,
@@ -312,21 +315,35 @@ impl Devnet {
         mut stopped: watch::Receiver<bool>,
     ) -> Result<JoinHandle<()>, DevnetError> {
         let name = format!("risc0-{n}");
-        let mut host = tokio::process::Command::new(&args.risc0_prover)
-            .arg(format!("127.0.0.1:{}", config.prover_server.listen_port))
-            .arg(&name)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| io("the prover of --real-proofs", e))?;
+        let mut command = tokio::process::Command::new(&args.risc0_prover);
+        command.arg(format!("127.0.0.1:{}", config.prover_server.listen_port)).arg(&name).kill_on_drop(true);
+        if let Some(folder) = &args.datadir {
+            command.arg("--receipts").arg(folder.join("receipts"));
+        }
+        let mut start = move || command.spawn().map_err(|e| io("the prover of --real-proofs", e));
+        let mut host = start()?;
         show::event("prover", format!("{name} makes STARKs"));
         #[expect(
             clippy::disallowed_methods,
             reason = "a prover is no component of the sequencer: it has no supervisor"
         )]
         let task = tokio::spawn(async move {
-            tokio::select! {
-                ended = host.wait() => show::event("PROVER", format!("{name} ended: {ended:?}")),
-                _ = stopped.wait_for(|stop| *stop) => {}
+            loop {
+                tokio::select! {
+                    ended = host.wait() => {
+                        let how = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
+                        show::event("PROVER", format!("{name} ended: {how}; another one in {HOST_PAUSE:?}"));
+                    }
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(HOST_PAUSE) => {}
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                }
+                match start() {
+                    Ok(again) => host = again,
+                    Err(error) => return show::event("PROVER", format!("{name}: {error}")),
+                }
             }
         });
         Ok(task)

@@ -50,3 +50,34 @@ fn real_proofs_need_their_program() {
     assert!(!ended.status.success(), "{said}");
     assert!(said.contains("no-such-prover") && said.contains("docs/proving.md"), "{said}");
 }
+
+/// A prover that dies is started again, and is told the folder where it keeps what it has proven.
+#[cfg(unix)]
+#[test]
+fn a_prover_that_dies_is_started_again() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (program, calls) = (folder.path().join("prover.sh"), folder.path().join("calls"));
+    std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" >> '{}'\nexit 3\n", calls.display())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments = ["--prover", "risc0", "--real-proofs", "--risc0-prover", program.to_str().unwrap()];
+    let mut devnet = Devnet::start(folder.path(), &arguments);
+    for _ in 0..2 {
+        assert!(devnet.shows("  PROVER     risc0-1 ended: exit status: 3"), "{}", devnet.shown.join("\n"));
+    }
+    let calls = std::fs::read_to_string(calls).unwrap();
+    let receipts = format!("--receipts {}", folder.path().join("receipts").display());
+    assert!(calls.lines().count() >= 2, "{calls}");
+    assert!(calls.lines().all(|call| call.contains(" risc0-1 ") && call.ends_with(&receipts)), "{calls}");
+}
+
+/// Without provers of its own the devnet needs no program: they connect from elsewhere.
+#[test]
+fn real_proofs_by_provers_from_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("no-such-prover");
+    let arguments = ["--prover", "risc0", "--real-proofs", "--provers", "0", "--risc0-prover"];
+    let mut devnet = Devnet::start(folder.path(), &[&arguments[..], &[missing.to_str().unwrap()]].concat());
+    assert!(devnet.shows("  up after "), "{}", devnet.shown.join("\n"));
+}

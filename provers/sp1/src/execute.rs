@@ -34,9 +34,7 @@ impl Guest {
     /// # Errors
     /// [`Sp1Error::Refused`] when the program refuses the input; [`Sp1Error::Exit`], [`Sp1Error::Values`].
     pub fn execute(&self, input: &BatchInput) -> Result<Execution, Sp1Error> {
-        let refused = |e: &dyn std::fmt::Display| Sp1Error::Refused(e.to_string());
-        let input = GuestInput::new(input).and_then(|input| input.to_bytes()).map_err(|e| refused(&e))?;
-        self.execute_bytes(&input)
+        self.execute_bytes(&pack(input)?)
     }
 
     /// [`execute`](Self::execute) on what the guest is to read.
@@ -53,6 +51,11 @@ impl Guest {
             _ => Err(Sp1Error::Values(values.len())),
         }
     }
+}
+
+/// What the guest reads of a batch.
+pub(crate) fn pack(input: &BatchInput) -> Result<Vec<u8>, Sp1Error> {
+    GuestInput::new(input).and_then(|input| input.to_bytes()).map_err(|e| Sp1Error::Refused(e.to_string()))
 }
 
 /// Runs any trusted guest: the executor keeps it from nothing. What it committed to, and its cycles.

@@ -10,6 +10,8 @@ use bincode::Options;
 use clap::{Parser, Subcommand};
 use ensemble_batch::{BatchInput, ProgramKey};
 use ensemble_program::{GuestInput, ProgramError};
+#[cfg(feature = "prove")]
+use ensemble_prover_sp1::Mode;
 use ensemble_prover_sp1::{Guest, Sp1Error};
 use serde_json::json;
 
@@ -55,25 +57,13 @@ enum Task {
     #[cfg(feature = "prove")]
     Prove {
         /// What to make. L1 takes `groth16`; of the others, SP1's own file is written.
-        #[arg(long, value_enum, default_value_t = Kind::Groth16)]
-        mode: Kind,
+        #[arg(long, value_enum, default_value = "groth16")]
+        mode: Mode,
         /// File with the input of a batch, as a `command` prover is given it.
         input: PathBuf,
         /// Where the result goes.
         output: PathBuf,
     },
-}
-
-/// Modes of SP1's prover.
-#[cfg(feature = "prove")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
-    /// A STARK for each shard of the execution.
-    Core,
-    /// One STARK of them all.
-    Compressed,
-    /// What L1 takes; SP1 makes it in a container.
-    Groth16,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -155,15 +145,8 @@ fn key(path: &Path) -> Result<(), Failure> {
 }
 
 #[cfg(feature = "prove")]
-fn prove(mode: Kind, path: &Path, output: &Path) -> Result<(), Failure> {
-    use ensemble_prover_sp1::Mode;
-
+fn prove(mode: Mode, path: &Path, output: &Path) -> Result<(), Failure> {
     let (input, guest) = read(path)?;
-    let mode = match mode {
-        Kind::Core => Mode::Core,
-        Kind::Compressed => Mode::Compressed,
-        Kind::Groth16 => Mode::Groth16,
-    };
     let proof = runtime(path)?.block_on(guest.prove(&input, mode))?;
     let Some(bytes) = proof.for_l1() else {
         return proof

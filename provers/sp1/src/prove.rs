@@ -2,17 +2,17 @@
 
 use alloy_primitives::B256;
 use ensemble_batch::{BatchInput, ProgramKey, PublicValues};
-use ensemble_program::GuestInput;
 use sp1_sdk::{
     CpuProver, Elf, HashableKey, LightProver, ProveRequest, Prover, ProvingKey, SP1ProofMode,
     SP1ProofWithPublicValues, SP1Stdin,
 };
 
 use crate::error::Sp1Error;
+use crate::execute::pack;
 use crate::guest::Guest;
 
 /// Kind of a proof: the later ones are made of the earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     /// A STARK for each shard of the execution.
     Core,
@@ -20,6 +20,16 @@ pub enum Mode {
     Compressed,
     /// What L1 takes. SP1 makes it in a container, or with its native prover.
     Groth16,
+}
+
+impl From<Mode> for SP1ProofMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Core => Self::Core,
+            Mode::Compressed => Self::Compressed,
+            Mode::Groth16 => Self::Groth16,
+        }
+    }
 }
 
 /// A proof that SP1's verifier has taken.
@@ -63,20 +73,13 @@ impl Guest {
     /// # Errors
     /// Those of [`Guest::execute`], which comes first; [`Sp1Error::Prover`].
     pub async fn prove(&self, input: &BatchInput, mode: Mode) -> Result<Proof, Sp1Error> {
-        let values = self.execute(input)?.values;
-        let packed = GuestInput::new(input)
-            .and_then(|input| input.to_bytes())
-            .map_err(|e| Sp1Error::Refused(e.to_string()))?;
+        let packed = pack(input)?;
+        let values = self.execute_bytes(&packed)?.values;
         let mut stdin = SP1Stdin::new();
         stdin.write_slice(&packed);
-        let mode = match mode {
-            Mode::Core => SP1ProofMode::Core,
-            Mode::Compressed => SP1ProofMode::Compressed,
-            Mode::Groth16 => SP1ProofMode::Groth16,
-        };
         let prover = CpuProver::new().await;
         let key = prover.setup(Elf::from(self.elf())).await.map_err(failed)?;
-        let proof = prover.prove(&key, stdin).mode(mode).await.map_err(failed)?;
+        let proof = prover.prove(&key, stdin).mode(mode.into()).await.map_err(failed)?;
         prover.verify(&proof, key.verifying_key(), None).map_err(failed)?;
         let committed = proof.public_values.as_slice();
         if committed != [values.from.0, values.to.0].as_flattened() {
