@@ -39,9 +39,9 @@ struct Args {
     /// Wrap each proof into the Groth16 seal that L1 takes. RISC Zero does this in a container, on x86-64 only.
     #[arg(long)]
     groth16: bool,
-    /// Cycles of a segment, as a power of two: more need more memory (2^18: 2.3 GB, 2^20: 9 GB) and less time.
+    /// Cycles of a segment, as a power of two: more need more memory (2^18: 2.3 GB, 2^20: 9 GB) and less time in all.
     #[arg(long, env = "PROVER_CLIENT_RISC0_SEGMENT_PO2", default_value_t = 18,
-          value_parser = clap::value_parser!(u32).range(15..=22))]
+          value_parser = clap::value_parser!(u32).range(17..=22))]
     segment_po2: u32,
     /// Keep the proof of each segment in this directory, and then the receipt: a prover that is killed goes on where it
     /// was when it gets the same batch again. The receipts stay there.
